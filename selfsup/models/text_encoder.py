@@ -1,0 +1,510 @@
+"""A Transformer encoder for text, its configuration and its heads: masked LM, sentence order, and three to fine-tune."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    MaskedLMOutput,
+    NextSentencePredictorOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import capture_outputs
+
+from .attention import SelfAttention, as_sequences, sequence_mask
+from .blocks import Block
+from .positions import rotation, sinusoids
+
+
+@strict
+class TextEncoderConfig(PreTrainedConfig):
+    """Shape of a text encoder.
+
+    Args:
+        vocab_size: number of pieces of the tokenizer; a multiple of 64 is fastest.
+        hidden_size: width of the stream between the blocks.
+        num_hidden_layers: number of blocks.
+        num_attention_heads: heads of each block; divides `hidden_size`.
+        intermediate_size: inner width of the feed-forward half.
+        activation: "gelu", "relu2" (ReLU squared) or "geglu" (GELU that gates; half again as many weights).
+        position_type: "rotary" (queries and keys turned), "learned" or "sinusoidal" (added to the embeddings).
+        max_position_embeddings: longest sequence in tokens.
+        rope_base: slowest wavelength of rotary and sinusoidal positions, divided by 2 pi.
+        type_vocab_size: number of segments that can be told apart.
+        dropout: share dropped after embeddings, attention weights and both halves of a block, in training.
+        norm_eps: added to the variance in layer normalisation.
+        initializer_range: standard deviation of fresh weights.
+    """
+
+    model_type = "selfsup_text_encoder"
+
+    vocab_size: int = 8192
+    hidden_size: int = 256
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    intermediate_size: int = 1024
+    activation: Literal["gelu", "relu2", "geglu"] = "gelu"
+    position_type: Literal["rotary", "learned", "sinusoidal"] = "rotary"
+    max_position_embeddings: int = 512
+    rope_base: float = 10_000.0
+    type_vocab_size: int = 2
+    dropout: float = 0.0
+    norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    pad_token_id: int | None = 0
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self, **kwargs) -> None:
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise ValueError(
+                f"hidden_size must be an even multiple of num_attention_heads, but {self.hidden_size} is not one of "
+                f"{self.num_attention_heads}: try hidden_size={64 * self.num_attention_heads}"
+            )
+        # One checkpoint opens under every head, at people's who have only the files of this folder.
+        kwargs.setdefault("auto_map", {auto: f"text_encoder.{name}" for auto, name in _CLASSES.items()})
+        super().__post_init__(**kwargs)
+
+
+_CLASSES = {
+    "AutoConfig": "TextEncoderConfig",
+    "AutoModel": "TextEncoderModel",
+    "AutoModelForMaskedLM": "TextEncoderForMaskedLM",
+    "AutoModelForNextSentencePrediction": "TextEncoderForNextSentencePrediction",
+    "AutoModelForPreTraining": "TextEncoderForPreTraining",
+    "AutoModelForSequenceClassification": "TextEncoderForSequenceClassification",
+    "AutoModelForTokenClassification": "TextEncoderForTokenClassification",
+    "AutoModelForQuestionAnswering": "TextEncoderForQuestionAnswering",
+}
+
+
+@dataclass
+class PreTrainingOutput(ModelOutput):
+    """What `TextEncoderForPreTraining` returns; names as in transformers' `BertForPreTrainingOutput`."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class Embeddings(nn.Module):
+    """Token + segment (+ position) embeddings, normalised."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        if config.position_type == "learned":
+            self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, embeds: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """(batch, tokens, hidden) token embeddings and two (batch, tokens) id tensors -> (batch, tokens, hidden)."""
+        embeds = embeds + self.segments(token_type_ids)
+        if self.config.position_type == "learned":
+            embeds = embeds + self.positions(position_ids)
+        if self.config.position_type == "sinusoidal":
+            # Sinusoids have entries near 1; fresh embeddings near 0.02 would drown in them.
+            fixed = sinusoids(position_ids, self.config.hidden_size, self.config.rope_base)
+            embeds = embeds + fixed.to(embeds.dtype) * self.config.initializer_range
+        return self.dropout(self.norm(embeds))
+
+
+class TextEncoderPreTrainedModel(PreTrainedModel):
+    """What all heads share: how weights start, and what transformers may do with the model."""
+
+    config_class = TextEncoderConfig
+    base_model_prefix = "encoder"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["Block", "Embeddings"]  # noqa: RUF012 - transformers' own form
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_record_outputs = {"hidden_states": Block, "attentions": SelfAttention}  # noqa: RUF012
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # Only `init` functions: they skip weights that were just loaded (transformers issue 46620).
+        if isinstance(module, nn.Linear | nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                init.zeros_(module.weight[module.padding_idx])
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+        elif isinstance(module, MaskedTokenHead):
+            init.zeros_(module.bias)
+
+
+class TextEncoderModel(TextEncoderPreTrainedModel):
+    """The body: token ids to one vector per token."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embeddings.tokens
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embeddings.tokens = value
+
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutput:
+        """Read a batch of sequences.
+
+        Args:
+            input_ids: (batch, tokens) int64; or give `inputs_embeds`.
+            attention_mask: (batch, tokens), 1 for real tokens, 0 for padding; all real if absent.
+            token_type_ids: (batch, tokens) int64, segment of each token; all 0 if absent.
+            position_ids: (batch, tokens) int64; 0, 1, 2 … if absent.
+            sequence_ids: (batch, tokens) int64; where several sequences share a row, which one a token belongs to,
+                from 1, and 0 for padding. Attention stays inside each; `position_ids` should restart with each.
+            inputs_embeds: (batch, tokens, hidden) in place of `input_ids`.
+        Returns:
+            `last_hidden_state` (batch, tokens, hidden); with `output_hidden_states=True` also the inputs of the blocks
+            and the output, with `output_attentions=True` the weights (needs `attn_implementation="eager"`).
+        Raises:
+            ValueError: both or neither of `input_ids` and `inputs_embeds`, or more tokens than the model has positions.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if inputs_embeds is None:
+            inputs_embeds = self.embeddings.tokens(input_ids)
+        tokens, device = inputs_embeds.shape[1], inputs_embeds.device
+        if tokens > self.config.max_position_embeddings:
+            raise ValueError(
+                f"the model reads at most {self.config.max_position_embeddings} tokens (max_position_embeddings), "
+                f"but {tokens} came: cut the text, or pretrain with a larger value"
+            )
+        if position_ids is None:
+            position_ids = torch.arange(tokens, device=device)[None]
+        if token_type_ids is None:
+            token_type_ids = torch.zeros(inputs_embeds.shape[:2], dtype=torch.long, device=device)
+
+        attention_mask, sequence_ids = as_sequences(attention_mask, sequence_ids)
+        mask = create_bidirectional_mask(
+            config=self.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            and_mask_function=None if sequence_ids is None else sequence_mask(sequence_ids),
+        )
+        turns = None
+        if self.config.position_type == "rotary":
+            head_size = self.config.hidden_size // self.config.num_attention_heads
+            turns = rotation(position_ids, head_size, self.config.rope_base)
+
+        hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids)
+        for block in self.blocks:
+            hidden = block(hidden, mask, turns, **kwargs)
+        return BaseModelOutput(last_hidden_state=self.norm(hidden))
+
+
+class MaskedTokenHead(nn.Module):
+    """One hidden vector to scores of the whole vocabulary, through the embedding matrix."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) -> (…, vocab)."""
+        return self.decoder(self.norm(nn.functional.gelu(self.dense(hidden)))) + self.bias
+
+
+class Pooler(nn.Module):
+    """The first token of a sequence stands for the whole of it."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
+        """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
+        packed -> (sequences, hidden)."""
+        first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
+        return self.dropout(torch.tanh(self.dense(first)))
+
+
+def choose_positions(hidden: Tensor, labels: Tensor | None, positions: Tensor | None, sparse: bool):
+    """Keep only the tokens that have to be predicted: the vocabulary is wide, and few tokens are hidden.
+
+    Args:
+        hidden: (batch, tokens, hidden).
+        labels: (batch, tokens) int64, -100 where nothing is asked; or None.
+        positions: (answers) int64 places in the flattened batch; they win over `labels`.
+        sparse: without `positions`, keep the labelled tokens alone.
+    Returns:
+        (answers, hidden) or, when all are kept, (batch, tokens, hidden); and the labels of the same tokens.
+    """
+    if positions is None and sparse and labels is not None:
+        positions = (labels.flatten() != -100).nonzero().squeeze(1)
+    if positions is None:
+        return hidden, labels
+    return hidden.flatten(0, 1)[positions], None if labels is None else labels.flatten()[positions]
+
+
+class TextEncoderForMaskedLM(TextEncoderPreTrainedModel):
+    """Guess hidden tokens."""
+
+    _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = TextEncoderModel(config)
+        self.predictions = MaskedTokenHead(config)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.predictions.decoder
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        self.predictions.decoder = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        logit_positions: Tensor | None = None,
+        **kwargs,
+    ) -> MaskedLMOutput:
+        """Inputs as for `TextEncoderModel`, and
+
+        Args:
+            labels: (batch, tokens) int64, -100 where nothing is asked; gives the mean loss.
+            logit_positions: (answers) int64, places in the flattened batch to predict at; all if absent
+                (in training with `labels`: the labelled ones).
+        Returns:
+            `logits` (batch, tokens, vocab), or (answers, vocab) for chosen positions.
+        """
+        body = self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            sequence_ids=sequence_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        hidden, labels = choose_positions(body.last_hidden_state, labels, logit_positions, self.training)
+        logits = self.predictions(hidden)
+        loss = None if labels is None else mean_loss(logits, labels)
+        return MaskedLMOutput(loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions)
+
+
+class TextEncoderForPreTraining(TextEncoderPreTrainedModel):
+    """Guess hidden tokens, and whether two segments stand in their order."""
+
+    _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = TextEncoderModel(config)
+        self.predictions = MaskedTokenHead(config)
+        self.pooler = Pooler(config)
+        self.relation = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.predictions.decoder
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        self.predictions.decoder = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        logit_positions: Tensor | None = None,
+        sequence_starts: Tensor | None = None,
+        **kwargs,
+    ) -> PreTrainingOutput:
+        """Inputs as for `TextEncoderForMaskedLM`, and
+
+        Args:
+            next_sentence_label: (sequences) int64; 0 = second segment follows the first, 1 = it does not,
+                -100 = not asked.
+            sequence_starts: (sequences) int64, where rows are packed: places of first tokens in the flattened batch.
+        Returns:
+            `prediction_logits` as `TextEncoderForMaskedLM`'s logits, `seq_relationship_logits` (sequences, 2), and
+            `loss`, the sum of the mean losses of the labels given.
+        """
+        body = self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            sequence_ids=sequence_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        hidden, labels = choose_positions(body.last_hidden_state, labels, logit_positions, self.training)
+        token_logits = self.predictions(hidden)
+        order_logits = self.relation(self.pooler(body.last_hidden_state, sequence_starts))
+        losses = [] if labels is None else [mean_loss(token_logits, labels)]
+        if next_sentence_label is not None:
+            losses.append(mean_loss(order_logits, next_sentence_label))
+        return PreTrainingOutput(
+            loss=torch.stack(losses).sum() if losses else None,
+            prediction_logits=token_logits,
+            seq_relationship_logits=order_logits,
+            hidden_states=body.hidden_states,
+            attentions=body.attentions,
+        )
+
+
+class TextEncoderForNextSentencePrediction(TextEncoderPreTrainedModel):
+    """Tell whether two segments stand in their order."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = TextEncoderModel(config)
+        self.pooler = Pooler(config)
+        self.relation = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        sequence_starts: Tensor | None = None,
+        **kwargs,
+    ) -> NextSentencePredictorOutput:
+        """Inputs as for `TextEncoderModel`; `labels` and `sequence_starts` as `next_sentence_label` and
+        `sequence_starts` of `TextEncoderForPreTraining`. Returns `logits` (sequences, 2)."""
+        body = self.encoder(input_ids=input_ids, **kwargs)
+        logits = self.relation(self.pooler(body.last_hidden_state, sequence_starts))
+        loss = None if labels is None else mean_loss(logits, labels)
+        return NextSentencePredictorOutput(
+            loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions
+        )
+
+
+class TextEncoderForSequenceClassification(TextEncoderPreTrainedModel):
+    """One label for a sequence or a pair: a class, several classes, or a number."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.encoder = TextEncoderModel(config)
+        self.pooler = Pooler(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self, input_ids: Tensor | None = None, labels: Tensor | None = None, **kwargs
+    ) -> SequenceClassifierOutput:
+        """Inputs as for `TextEncoderModel`; `labels` (batch) int64, or float for regression and several labels, as
+        `config.problem_type` says. Returns `logits` (batch, labels)."""
+        body = self.encoder(input_ids=input_ids, **kwargs)
+        logits = self.classifier(self.pooler(body.last_hidden_state))
+        loss = None if labels is None else self.loss_function(labels, logits, self.config)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions
+        )
+
+
+class TextEncoderForTokenClassification(TextEncoderPreTrainedModel):
+    """One label for every token."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.encoder = TextEncoderModel(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, input_ids: Tensor | None = None, labels: Tensor | None = None, **kwargs) -> TokenClassifierOutput:
+        """Inputs as for `TextEncoderModel`; `labels` (batch, tokens) int64, -100 where nothing is asked. Returns
+        `logits` (batch, tokens, labels)."""
+        body = self.encoder(input_ids=input_ids, **kwargs)
+        logits = self.classifier(self.dropout(body.last_hidden_state))
+        loss = None if labels is None else mean_loss(logits, labels)
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions
+        )
+
+
+class TextEncoderForQuestionAnswering(TextEncoderPreTrainedModel):
+    """Where the answer starts and ends."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = TextEncoderModel(config)
+        self.edges = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **kwargs,
+    ) -> QuestionAnsweringModelOutput:
+        """Inputs as for `TextEncoderModel`; `start_positions` and `end_positions` (batch) int64, ignored where outside
+        the sequence. Returns `start_logits` and `end_logits`, each (batch, tokens)."""
+        body = self.encoder(input_ids=input_ids, **kwargs)
+        start_logits, end_logits = self.edges(body.last_hidden_state).unbind(dim=-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start_logits,
+            end_logits=end_logits,
+            hidden_states=body.hidden_states,
+            attentions=body.attentions,
+        )
+
+
+def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats, averaged over the labels that are not -100."""
+    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100)
