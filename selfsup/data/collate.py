@@ -1,0 +1,57 @@
+"""Rows of examples to a batch of tensors."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Example = Mapping[str, np.ndarray]
+
+
+def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) -> dict[str, Tensor]:
+    """Lay the examples of every row side by side and pad the rows to one length.
+
+    A field with one number for each token of `input_ids` runs along the tokens; a field with a single number belongs
+    to the example as a whole, and comes out as (examples).
+
+    Args:
+        rows: examples with at least `input_ids`, grouped by the row they share.
+        padding: what fills the rows, by field; 0 where nothing is said, -100 in `labels`.
+    Returns:
+        the fields, (rows, tokens) or (examples) int64; `attention_mask` where there is padding; where a row holds
+        several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each example) and
+        `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels` also
+        `label_positions` (answers), the places in the flattened batch at which something is asked.
+    """
+    padding = {"labels": -100, **padding}
+    sizes = [[len(example["input_ids"]) for example in row] for row in rows]
+    width = max(map(sum, sizes))
+    fields: dict[str, np.ndarray] = {}
+    packed = any(len(row) > 1 for row in rows)
+    padded = any(sum(row) < width for row in sizes)
+    for name, value in rows[0][0].items():
+        if np.ndim(value) == 0:
+            fields[name] = np.array([example[name] for row in rows for example in row], dtype=np.int64)
+            continue
+        table = np.full((len(rows), width), padding.get(name, 0), dtype=np.int64)
+        for line, row in zip(table, rows, strict=True):
+            line[: sum(len(example[name]) for example in row)] = np.concatenate([example[name] for example in row])
+        fields[name] = table
+    if packed:
+        for name in ("sequence_ids", "position_ids"):
+            fields[name] = np.zeros((len(rows), width), dtype=np.int64)
+        starts = []
+        for line, row in enumerate(sizes):
+            place = 0
+            for number, size in enumerate(row, start=1):
+                fields["sequence_ids"][line, place : place + size] = number
+                fields["position_ids"][line, place : place + size] = np.arange(size)
+                starts.append(line * width + place)
+                place += size
+        fields["sequence_starts"] = np.array(starts, dtype=np.int64)
+    if padded:
+        fields["attention_mask"] = (np.arange(width) < np.array([[sum(row)] for row in sizes])).astype(np.int64)
+    if "labels" in fields and fields["labels"].ndim == 2:
+        fields["label_positions"] = np.flatnonzero(fields["labels"] != -100)
+    return {name: torch.from_numpy(value) for name, value in fields.items()}

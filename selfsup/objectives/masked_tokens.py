@@ -1,0 +1,168 @@
+"""Masked tokens: hide some, guess them from the rest."""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.random import Generator
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from selfsup.objectives.objective import Batch, Example, Objective
+from selfsup.tokenization.align import Words
+from selfsup.tokenization.segments import frame
+
+EVALUATION_RATE = 0.15  # whatever the share in training, so that runs can be compared
+
+
+class MaskedTokens(Objective):
+    """Of the tokens chosen, 80 % become [MASK], 10 % a random token and 10 % stay; all of them are asked for.
+
+    Input: one or two `segments` of ids. Answer `tokens`: `labels` (tokens), -100 where nothing is asked.
+
+    A word is what stands between spaces, but a punctuation mark glued to it is a word of its own and ends it:
+    `"Don't!"` is the five words `" Don ' t !` and the closing quote, as in BERT's whole-word masking.
+
+    Args:
+        rate: share of ordinary tokens to hide, above 0 and at most 1.
+        final_rate: the share at the end of the run, reached in a straight line; the same as `rate` if absent.
+            Validation always hides 15 %.
+        unit: what is hidden together: a token, a word, or a span of 1 to `max_span` words.
+        max_span: longest span in words.
+        weight: factor of the loss in a `Joint`.
+    Raises:
+        ValueError: a rate or `max_span` out of range.
+    Source:
+        Devlin et al. 2018, "BERT", section 3.1 (80/10/10); Joshi et al. 2019, "SpanBERT", section 3.1 (spans; ours
+        have uniform lengths); Wettig et al. 2022, "Should You Mask 15% in Masked Language Modeling?" (the share).
+    """
+
+    auto_class: ClassVar[str] = "AutoModelForMaskedLM"
+    name: ClassVar[str] = "tokens"
+
+    def __init__(
+        self,
+        rate: float = 0.15,
+        final_rate: float | None = None,
+        unit: Literal["token", "word", "span"] = "token",
+        max_span: int = 3,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(weight)
+        self.rate, self.final_rate = rate, rate if final_rate is None else final_rate
+        for share in (self.rate, self.final_rate):
+            if not 0 < share <= 1:
+                raise ValueError(f"the share of hidden tokens must be above 0 and at most 1, but {share} came")
+        if max_span < 1:
+            raise ValueError(f"max_span counts words and must be at least 1, but {max_span} came")
+        self.unit, self.max_span = unit, max_span
+
+    def bind(self, tokenizer, config) -> None:
+        super().bind(tokenizer, config)
+        if tokenizer.mask_token_id is None:
+            raise ValueError("MaskedTokens needs a tokenizer with a [MASK] token, but this one has none")
+        self.mask_id = tokenizer.mask_token_id
+        self.words = Words.of(tokenizer)
+        self.ordinary = np.flatnonzero(~self.words.special)
+
+    def encode(self, example: Example) -> Example:
+        input_ids, token_type_ids = frame(example["segments"], self.cls_id, self.sep_id)
+        return {"input_ids": input_ids, "token_type_ids": token_type_ids}
+
+    def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
+        ids = example["input_ids"]
+        if progress is None:
+            rate = EVALUATION_RATE
+        else:
+            rate = self.rate + (self.final_rate - self.rate) * progress
+        units = self._units(ids, rng)
+        hidden = np.flatnonzero(choose(units, rate, rng))
+        fate = rng.random(len(hidden))
+        random_ids = rng.choice(self.ordinary, len(hidden))
+        shown = np.where(fate < 0.8, self.mask_id, np.where(fate < 0.9, random_ids, ids[hidden]))
+        input_ids, labels = ids.copy(), np.full(len(ids), -100, dtype=np.int64)
+        input_ids[hidden], labels[hidden] = shown, ids[hidden]
+        return {**example, "input_ids": input_ids, "labels": labels}
+
+    def _units(self, ids: np.ndarray, rng: Generator) -> np.ndarray:
+        """(tokens) int64: which unit a token is hidden with, -1 for special tokens."""
+        if self.unit == "token":
+            special = self.words.special[ids]
+            return np.where(special, -1, np.cumsum(~special) - 1)
+        words = self.words.ids(ids)
+        if self.unit == "word":
+            return words
+        return join_words(words, self.max_span, rng)
+
+    def counts(self, batch: Batch, turn: str) -> dict[str, int]:
+        return {self.name: len(batch["label_positions"])}
+
+    def inputs(self, batch: Batch) -> Batch:
+        fields = super().inputs(batch)
+        if "logit_positions" in self.fields:
+            fields["logit_positions"] = batch["label_positions"]
+        return fields
+
+    def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        logits, targets = _answers(outputs, batch)
+        return {self.name: cross_entropy(logits, targets, reduction="sum")}
+
+    def hits(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        logits, targets = _answers(outputs, batch)
+        return {self.name: (logits.argmax(dim=-1) == targets).sum()}
+
+
+def _answers(outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(answers, vocab) scores and (answers) true ids, from a sparse or a dense head."""
+    positions = batch["label_positions"]
+    logits = outputs.get("prediction_logits")
+    if logits is None:
+        logits = outputs["logits"]
+    if logits.dim() == 3:
+        logits = logits.flatten(0, 1)[positions]
+    return logits if logits.dtype.itemsize >= 4 else logits.float(), batch["labels"].flatten()[positions]
+
+
+def choose(units: np.ndarray, rate: float, rng: Generator) -> np.ndarray:
+    """Pick whole units by chance until a share of the tokens is covered.
+
+    Args:
+        units: (tokens) int64, which unit each token belongs to, from 0; -1 for tokens that stay.
+        rate: share of the tokens with a unit, above 0 and at most 1.
+        rng: the only source of chance.
+    Returns:
+        (tokens) bool; at least one unit is picked where there is one.
+    Example:
+        >>> choose(np.array([-1, 0, 0, 1, -1]), rate=1.0, rng=np.random.default_rng(0))
+        array([False,  True,  True,  True, False])
+    """
+    sizes = np.bincount(units[units >= 0])
+    if not len(sizes):
+        return np.zeros(len(units), dtype=bool)
+    order = rng.permutation(len(sizes))
+    wanted = max(1, round(rate * int(sizes.sum())))
+    enough = int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1
+    picked = np.zeros(len(sizes) + 1, dtype=bool)  # the last place serves unit -1
+    picked[order[:enough]] = True
+    return picked[units]
+
+
+def join_words(words: np.ndarray, max_span: int, rng: Generator) -> np.ndarray:
+    """Cut a run of words into spans of 1 to `max_span` words.
+
+    Args:
+        words: (tokens) int64, the word of each token, rising from 0; -1 for special tokens.
+        max_span: longest span in words.
+        rng: the only source of chance.
+    Returns:
+        (tokens) int64, the span of each token, -1 for special tokens. A span never crosses a special token.
+    """
+    num_words = int(words.max(initial=-1)) + 1
+    lengths = rng.integers(1, max_span, num_words, endpoint=True)
+    starts = np.zeros(num_words, dtype=bool)
+    edges = np.concatenate(([0], np.cumsum(lengths)))
+    starts[edges[edges < num_words]] = True
+    ordinary = words >= 0
+    after_special = np.flatnonzero(ordinary & ~np.concatenate(([False], ordinary[:-1])))
+    starts[words[after_special]] = True
+    spans = np.cumsum(starts) - 1
+    return np.where(ordinary, spans[words] if num_words else -1, -1)

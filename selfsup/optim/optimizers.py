@@ -1,0 +1,87 @@
+"""The optimizers by name, and which weights they may shrink."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from selfsup.optim.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How weights move.
+
+    Args:
+        name: AdamW, Adam, SGD (with momentum), Adagrad or RMSProp.
+        learning_rate: at its peak.
+        weight_decay: of matrices; norms, biases and embeddings keep their size.
+        betas: of AdamW and Adam; the second is the smoothing of RMSProp.
+        momentum: of SGD and RMSProp.
+        schedule: what follows the warm-up; see `schedules.factor`.
+        warmup_steps: steps until the peak.
+        cooldown_share: last share of the run, for the schedule "wsd".
+        clip_norm: largest length of the gradient; 0 for none.
+    """
+
+    name: Literal["AdamW", "Adam", "SGD", "Adagrad", "RMSProp"] = "AdamW"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    momentum: float = 0.9
+    schedule: Schedule = "wsd"
+    warmup_steps: int = 100
+    cooldown_share: float = 0.5
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, but {self.learning_rate} came")
+        if self.warmup_steps < 0 or self.clip_norm < 0 or self.weight_decay < 0:
+            raise ValueError("warmup_steps, clip_norm and weight_decay must not be negative")
+        if not 0 <= self.cooldown_share <= 1:
+            raise ValueError(f"cooldown_share must lie between 0 and 1, but {self.cooldown_share} came")
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
+    """The optimizer of one player.
+
+    Args:
+        model: whose weights move.
+        config: how.
+    Returns:
+        a `torch.optim.Optimizer` with two groups: matrices, which decay, and the rest, which do not.
+    """
+    groups = decay_groups(model, config.weight_decay)
+    lr = config.learning_rate
+    if config.name == "AdamW":
+        return torch.optim.AdamW(groups, lr=lr, betas=config.betas, eps=1e-8)
+    if config.name == "Adam":
+        return torch.optim.Adam(groups, lr=lr, betas=config.betas, eps=1e-8)
+    if config.name == "SGD":
+        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum)
+    if config.name == "Adagrad":
+        return torch.optim.Adagrad(groups, lr=lr)
+    return torch.optim.RMSprop(groups, lr=lr, alpha=config.betas[1], momentum=config.momentum)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Matrices with weight decay; norms, biases and embeddings without.
+
+    Args:
+        model: whose parameters are sorted; shared ones come once.
+        weight_decay: of the first group.
+    Returns:
+        two groups as `torch.optim` takes them, without empty ones.
+    """
+    embeddings = {
+        id(parameter) for module in model.modules() if isinstance(module, nn.Embedding) for parameter in module.parameters()
+    }
+    matrices, others = [], []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            (matrices if parameter.ndim >= 2 and id(parameter) not in embeddings else others).append(parameter)
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,29 @@
+"""Put special tokens around one or two segments, as the tokenizer's own template does, without a tokenizer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Join segments into `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
+
+    Args:
+        segments: one or two arrays (tokens) of ids.
+        cls_id: id of the token that opens.
+        sep_id: id of the token that closes each segment.
+    Returns:
+        `input_ids` and `token_type_ids`, (tokens) int64; type 0 up to the first `sep_id`, 1 after it.
+    Raises:
+        ValueError: there are not one or two segments.
+    Source:
+        Devlin et al. 2019, "BERT", figure 2.
+    Example:
+        >>> frame([np.array([7, 8]), np.array([9])], cls_id=2, sep_id=3)
+        (array([2, 7, 8, 3, 9, 3]), array([0, 0, 0, 0, 1, 1]))
+    """
+    if len(segments) not in (1, 2):
+        raise ValueError(f"One or two segments can be framed, but {len(segments)} came: join or split them first.")
+    input_ids = np.concatenate([[cls_id], *(part for segment in segments for part in (segment, [sep_id]))])
+    token_type_ids = np.repeat([0, 1][: len(segments)], [len(segment) + 1 for segment in segments])
+    return input_ids.astype(np.int64), np.concatenate([[0], token_type_ids])

@@ -1,0 +1,92 @@
+"""The steps of a run as lists of micro-batches, this process's share of each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader, Dataset
+
+from selfsup.data.collate import collate
+from selfsup.data.corpus import Corpus
+from selfsup.data.plan import Draw, Plan
+from selfsup.objectives.objective import Batch, Example, Objective, text_rng
+
+VALIDATION_SEED = 0  # masks and pairs of validation are the same in every run
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of the rows of a step belong to this process.
+
+    Args:
+        process: number of this process, from 0.
+        num_processes: of the run.
+        micro_batch_size: rows of one forward pass; None for all at once.
+    """
+
+    process: int = 0
+    num_processes: int = 1
+    micro_batch_size: int | None = None
+
+    def of(self, rows: Sequence[list[Draw]]) -> list[Sequence[list[Draw]]]:
+        """The micro-batches of this process: neighbours stay together, no row comes twice or never."""
+        first = len(rows) * self.process // self.num_processes
+        last = len(rows) * (self.process + 1) // self.num_processes
+        size = self.micro_batch_size or max(last - first, 1)
+        return [rows[place : min(place + size, last)] for place in range(first, last, size)]
+
+
+def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:
+    """One example: its tokens, as numbers, with its answers hidden."""
+    example = {"segments": [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]}
+    rng = text_rng(seed, draw.epoch, draw.index)
+    return objective.corrupt(objective.encode(example), rng=rng, progress=draw.progress)
+
+
+def batch_of(corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective, seed: int) -> Batch:
+    """The batch of some rows."""
+    return collate([[read(corpus, draw, objective, seed) for draw in row] for row in rows], padding=objective.padding)
+
+
+@dataclass(frozen=True)
+class Steps(Dataset):
+    """Micro-batches by step; a loader reads it in order, from any step on.
+
+    Args:
+        plan: which tokens a step reads.
+        objective: bound.
+        share: of this process.
+        num_steps: of the run; None while it is not known.
+        warmup_steps: progress is 0 until then, so nothing before depends on `num_steps`.
+    """
+
+    plan: Plan
+    objective: Objective
+    share: Share
+    num_steps: int | None
+    warmup_steps: int
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        rows = self.plan.rows(step, self.num_steps, progress=progress(step, self.warmup_steps, self.num_steps))
+        return [batch_of(self.plan.corpus, part, self.objective, self.plan.seed) for part in self.share.of(rows)]
+
+    def iterate(self, steps: range, workers: int = 0) -> Iterator[list[Batch]]:
+        """Read some steps in order.
+
+        Args:
+            steps: which.
+            workers: processes that prepare batches ahead; 0 for none.
+        """
+        # Forked workers share the memory-mapped corpus; spawned ones would be sent a copy of all of it.
+        context = "fork" if workers else None
+        return iter(
+            DataLoader(
+                self, batch_size=None, sampler=steps, num_workers=workers, multiprocessing_context=context  # type: ignore[arg-type]
+            )
+        )
+
+
+def progress(step: int, warmup_steps: int, num_steps: int | None) -> float:
+    """Share of the run after its warm-up that has passed, 0-1."""
+    if num_steps is None or step <= warmup_steps:
+        return 0.0
+    return min(1.0, (step - warmup_steps) / max(num_steps - warmup_steps, 1))

@@ -1,0 +1,155 @@
+"""Checkpoints: safetensors for tensors, JSON for numbers; complete or absent, never half-written.
+
+The place in the data is the step, and the chance of a step is keyed by its number: so weights, optimizer states and a
+few integers are all that has to be kept for a run to go on as if it had never stopped.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+STATE_FILE = "state.json"
+
+
+def save_checkpoint(
+    root: Path,
+    step: int,
+    players: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    state: Mapping[str, Any],
+    companions: Sequence[Any] = (),
+) -> Path:
+    """Write everything beside, then rename: whoever is killed meanwhile loses this checkpoint only.
+
+    Args:
+        root: folder of all checkpoints of a run.
+        step: steps done.
+        players: unwrapped modules; the one called "model" also opens with `from_pretrained`.
+        optimizers: one for each player.
+        state: numbers to be had back, as JSON holds them.
+        companions: configurations and tokenizers to store beside, with a `save_pretrained`.
+    Returns:
+        the folder.
+    """
+    folder = root / f"checkpoint-{step:08d}"
+    partial = root / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        for companion in companions:
+            companion.save_pretrained(partial)
+        for name, player in players.items():
+            save_file(_weights(player), partial / f"{name}.safetensors", metadata={"format": "pt"})
+            tensors, numbers = _optimizer_state(player, optimizers[name])
+            save_file(tensors, partial / f"{name}.optimizer.safetensors")
+            state = {**state, f"{name}_optimizer": numbers}
+        (partial / STATE_FILE).write_text(json.dumps({**state, "step": step}, indent=1))
+        for file in partial.iterdir():
+            _sync(file)
+        shutil.rmtree(folder, ignore_errors=True)  # an older one of the same step, replaced by its equal
+        partial.rename(folder)
+        _sync(root)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OSError(
+            f"the checkpoint of step {step} could not be written to {root} ({error.strerror}): "
+            "free some disk or choose another output; earlier checkpoints are intact, --resume continues from the last"
+        ) from error
+    return folder
+
+
+def load_checkpoint(
+    folder: Path, players: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+) -> dict[str, Any]:
+    """Put weights and optimizer states back, in place, bit by bit.
+
+    Args:
+        folder: of one checkpoint.
+        players: unwrapped modules of the same shapes.
+        optimizers: one for each player.
+    Returns:
+        the numbers that were saved.
+    Raises:
+        ValueError: the weights are those of another model.
+    """
+    state = json.loads((folder / STATE_FILE).read_text())
+    for name, player in players.items():
+        saved, own = load_file(folder / f"{name}.safetensors"), _weights(player)
+        if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in own.items()}:
+            raise ValueError(
+                f"{folder} holds another model than the one asked for: give the arguments of the first run (they are "
+                "in its run.yaml), or another output folder"
+            )
+        with torch.no_grad():
+            for key, value in own.items():
+                value.copy_(saved[key])
+        _restore_optimizer(
+            player,
+            optimizers[name],
+            load_file(folder / f"{name}.optimizer.safetensors"),
+            state.pop(f"{name}_optimizer"),
+        )
+    return state
+
+
+def checkpoints(root: Path) -> list[Path]:
+    """All complete checkpoints of a run, oldest first."""
+    return sorted(folder for folder in root.glob("checkpoint-*") if (folder / STATE_FILE).exists())
+
+
+def prune(root: Path, keep: int, best: int | None) -> None:
+    """Delete all but the last `keep` checkpoints and the one of step `best`."""
+    for folder in checkpoints(root)[:-keep] if keep else []:
+        if best is None or folder.name != f"checkpoint-{best:08d}":
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _weights(player: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; shared ones once, under their first name."""
+    return dict(player.named_parameters()) | {
+        name: buffer
+        for prefix, module in player.named_modules()
+        for name, buffer in (
+            (f"{prefix}.{key}".lstrip("."), value)
+            for key, value in module._buffers.items()
+            if value is not None and key not in module._non_persistent_buffers_set
+        )
+    }
+
+
+def _optimizer_state(player: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State of every parameter by its name: tensors, and what is not one."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for name, parameter in player.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            (tensors if isinstance(value, Tensor) else numbers)[f"{name}:{key}"] = value
+    return tensors, numbers
+
+
+def _restore_optimizer(
+    player: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
+) -> None:
+    parameters = dict(player.named_parameters())
+    for place, value in [*tensors.items(), *numbers.items()]:
+        name, key = place.rsplit(":", 1)
+        if isinstance(value, Tensor) and key != "step":  # step counters stay where torch keeps them, on the CPU
+            value = value.to(parameters[name].device)
+        optimizer.state[parameters[name]][key] = value
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it: a rename must not overtake what it names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

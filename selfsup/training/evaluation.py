@@ -1,0 +1,155 @@
+"""Scores on a fixed set with fixed masks; every example counts once, on any number of processes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from selfsup.data.corpus import Corpus
+from selfsup.data.plan import Draw
+from selfsup.objectives.objective import Objective, Players
+from selfsup.training.batches import VALIDATION_SEED, Share, batch_of
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model got right, by the names of the answers.
+
+    Args:
+        losses: mean loss in nats.
+        hits: how many answers were right, where that makes sense.
+        counts: how many answers there were.
+        weights: of the losses in their sum.
+    """
+
+    losses: dict[str, float]
+    hits: dict[str, int]
+    counts: dict[str, int]
+    weights: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """The weighted sum of the losses, which training makes small."""
+        return sum(self.weights[name] * loss for name, loss in self.losses.items())
+
+    def perplexity(self, name: str) -> float:
+        """exp(mean loss)."""
+        return math.exp(min(self.losses[name], 700.0))
+
+    def accuracy(self, name: str) -> float:
+        """Share of right answers."""
+        return self.hits[name] / max(self.counts[name], 1)
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
+        return wilson(self.hits[name], self.counts[name])
+
+    def figures(self) -> dict[str, float]:
+        """Everything as flat numbers, for logs."""
+        figures = {"validation_loss": self.total}
+        for name, loss in self.losses.items():
+            figures |= {f"validation_{name}_loss": loss, f"validation_{name}_count": self.counts[name]}
+        for name in self.hits:
+            figures[f"validation_{name}_accuracy"] = self.accuracy(name)
+        return figures
+
+
+def evaluate(
+    players: Players,
+    objective: Objective,
+    corpus: Corpus,
+    rows: Sequence[list[Draw]],
+    *,
+    accelerator: Accelerator,
+    micro_batch_size: int,
+) -> Score:
+    """Score a model on some rows.
+
+    Args:
+        players: prepared modules; they are in training mode again afterwards if they were before.
+        objective: bound.
+        corpus: that the rows read.
+        rows: of draws without progress.
+        accelerator: of the run; all processes call together.
+        micro_batch_size: rows of one forward pass.
+    Returns:
+        the same score on every process.
+    """
+    names = list(objective.weights)
+    sums = torch.zeros(3, len(names), dtype=torch.float64)  # losses, hits, counts
+    scored: set[str] = set()
+    share = Share(accelerator.process_index, accelerator.num_processes, micro_batch_size)
+    modes = {name: player.training for name, player in players.items()}
+    for player in players.values():
+        player.eval()
+    with torch.no_grad():
+        for part in share.of(rows):
+            batch = batch_of(corpus, part, objective, VALIDATION_SEED)
+            counts = {k: n for turn in objective.turns for k, n in objective.counts(batch, turn).items()}
+            batch = {name: value.to(accelerator.device) for name, value in batch.items()}
+            for turn in objective.turns:
+                outputs = objective.forward(players, batch, turn)
+                for name, value in objective.loss(outputs, batch, turn).items():
+                    sums[0, names.index(name)] += float(value)
+                for name, value in objective.hits(outputs, batch).items():
+                    sums[1, names.index(name)] += float(value)
+                    scored.add(name)
+            for name, count in counts.items():
+                sums[2, names.index(name)] += count
+    for name, player in players.items():
+        player.train(modes[name])
+    losses, hits, counts_ = accelerator.reduce(sums.to(accelerator.device), "sum").cpu().tolist()
+    return Score(
+        losses={name: loss / max(n, 1) for name, loss, n in zip(names, losses, counts_, strict=True)},
+        hits={name: round(h) for name, h in zip(names, hits, strict=True) if name in scored},
+        counts={name: round(n) for name, n in zip(names, counts_, strict=True)},
+        weights=dict(objective.weights),
+    )
+
+
+def unigram_loss(
+    counts: np.ndarray, corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective, vocab_size: int
+) -> float:
+    """The loss of the best guess that does not read: every hidden token by its frequency in training.
+
+    Args:
+        counts: (vocab) of the training tokens.
+        corpus: that the rows read.
+        rows: the ones that a model is scored on.
+        objective: bound; with `labels` in its batches.
+        vocab_size: ids that can occur; each is counted once more than it was seen.
+    Returns:
+        mean cross-entropy in nats over the hidden tokens.
+    """
+    smoothed = counts[:vocab_size] + 1.0
+    nats = -np.log(smoothed / smoothed.sum())
+    targets = [
+        batch["labels"][batch["labels"] != -100].numpy()
+        for batch in (batch_of(corpus, [row], objective, VALIDATION_SEED) for row in rows)
+    ]
+    return float(nats[np.concatenate(targets)].mean())
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share.
+
+    Args:
+        hits: right answers.
+        count: all answers, treated as independent of each other.
+    Returns:
+        lower and upper bound, 0-1; (0, 1) without answers.
+    Source:
+        Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    Example:
+        >>> tuple(round(bound, 3) for bound in wilson(50, 100))
+        (0.404, 0.596)
+    """
+    if not count:
+        return 0.0, 1.0
+    z, share = 1.959964, hits / count
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)

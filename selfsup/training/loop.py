@@ -1,0 +1,348 @@
+"""The loop: prepare, iterate, count, log, save, in the order in which it happens."""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from selfsup.data.corpus import Corpus
+from selfsup.data.plan import Draw, Plan
+from selfsup.objectives.objective import Batch, Objective
+from selfsup.optim.optimizers import OptimConfig, build_optimizer
+from selfsup.optim.schedules import factor
+from selfsup.training.batches import Share, Steps
+from selfsup.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
+from selfsup.training.evaluation import Score, evaluate
+from selfsup.training.report import Report
+
+PROBE_STEPS = 50  # after which a time budget becomes a number of steps
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long a run is, and what it leaves behind.
+
+    Args:
+        num_steps: optimizer updates.
+        max_minutes: in place of `num_steps`: turned into a number of steps once, after the first 50.
+        micro_batch_size: rows of one forward pass; None for all rows of a process at once.
+        eval_every: steps between validations.
+        eval_rows: rows of the validation set that are scored.
+        save_every: steps between checkpoints.
+        keep: how many of the last checkpoints stay; the best one stays besides.
+        log_every: steps between lines of the log.
+        seed: of weights, order, masks and dropout.
+        workers: processes of each process that prepare batches ahead; 0 for none.
+        tracker: one of Accelerate's, for instance "tensorboard".
+        activation_checkpointing: forget inner results and compute them again: less memory, a third more time.
+    """
+
+    num_steps: int = 2000
+    max_minutes: float | None = None
+    micro_batch_size: int | None = None
+    eval_every: int = 250
+    eval_rows: int = 512
+    save_every: int = 250
+    keep: int = 2
+    log_every: int = 10
+    seed: int = 0
+    workers: int = 0
+    tracker: str | None = None
+    activation_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "eval_every", "eval_rows", "save_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but {getattr(self, name)} came")
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """A signal ended the run early; a checkpoint was saved.
+
+    Args:
+        signal_number: which.
+        step: steps done.
+    """
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(f"stopped by signal {signal_number} after step {step}; --resume continues from there")
+        self.signal_number = signal_number
+
+
+def fit(
+    players: Mapping[str, nn.Module],
+    objective: Objective,
+    plan: Plan,
+    validation: tuple[Corpus, Sequence[list[Draw]]],
+    *,
+    optim: OptimConfig,
+    train: TrainConfig,
+    accelerator: Accelerator,
+    folder: Path,
+    resume: bool = False,
+    companions: Sequence[Any] = (),
+) -> Score:
+    """Train to the end, or until a signal comes.
+
+    Args:
+        players: modules by the name of their turn; on return they are trained, in place.
+        objective: bound.
+        plan: of the training text.
+        validation: a corpus and the rows of it to score on.
+        optim: how weights move.
+        train: how long, and what is left behind.
+        accelerator: of the run.
+        folder: of the run: `checkpoints/`, `metrics.jsonl`, `curves.png`.
+        resume: go on from the last checkpoint in `folder`.
+        companions: saved with every checkpoint, see `save_checkpoint`.
+    Returns:
+        the score after the last step.
+    Raises:
+        Stopped: SIGTERM or Ctrl-C came; the state is saved.
+        ValueError: a loss was not finite, or the checkpoint is of another run.
+    """
+    if train.max_minutes and optim.warmup_steps < PROBE_STEPS:
+        raise ValueError(
+            f"max_minutes measures the first {PROBE_STEPS} steps, which must lie in the warm-up: set warmup_steps to "
+            f"{PROBE_STEPS} or more, but {optim.warmup_steps} came"
+        )
+    began = time.monotonic()
+    root = folder / "checkpoints"
+    bare = dict(players)
+    players, optimizers = _prepare(players, optim, accelerator)
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": None if train.max_minutes else train.num_steps}
+    state |= {"best_step": None, "best_loss": None, "data": _data_key(plan)}
+    if resume and checkpoints(root):
+        saved = load_checkpoint(checkpoints(root)[-1], bare, optimizers)
+        if saved["data"] != state["data"]:
+            raise ValueError(
+                f"the checkpoints in {root} are of another text, tokenizer, block or batch size or seed: give the "
+                "arguments of the first run (they are in its run.yaml), or another output folder"
+            )
+        state |= saved
+    report = Report(folder, accelerator, state["step"])
+    corpus, rows = validation[0], validation[1][: train.eval_rows]
+    share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
+    score: Score | None = None
+
+    def score_now(step: int) -> Score:
+        eval_size = train.micro_batch_size or max(1, plan.stages[0].batch_size // accelerator.num_processes)
+        score = evaluate(players, objective, corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
+        report.log(step, score.figures())
+        report.say(_sentence(step, score))
+        return score
+
+    def save(step: int) -> None:
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            save_checkpoint(root, step, bare, optimizers, state, companions)
+            prune(root, train.keep, state["best_step"])
+        accelerator.wait_for_everyone()
+
+    with _signals() as received, ExitStack() as closing:
+        closing.callback(report.close)
+        if not state["step"]:
+            score_now(0)
+        eval_seconds = time.monotonic() - began
+        while state["num_steps"] is None or state["step"] < state["num_steps"]:
+            probing = state["num_steps"] is None
+            last = PROBE_STEPS if probing else state["num_steps"]
+            report.set_length(last)
+            steps = Steps(plan, objective, share, state["num_steps"], optim.warmup_steps)
+            first, clock = state["step"], time.monotonic()
+            for step, micro_batches in zip(
+                range(first, last), steps.iterate(range(first, last), train.workers), strict=True
+            ):
+                rate = _set_rate(optimizers, optim, step, state["num_steps"])
+                torch.manual_seed(_step_seed(train.seed, step, accelerator.process_index))
+                figures, tokens, signal_number = _step(
+                    players, optimizers, objective, micro_batches, optim.clip_norm, accelerator, received
+                )
+                _check(figures, step, root)
+                seconds, clock = time.monotonic() - clock, time.monotonic()
+                state["step"], state["tokens"] = step + 1, state["tokens"] + tokens
+                report.advance(figures["loss"], tokens / seconds)
+                if (step + 1) % train.log_every == 0 or step == 0:
+                    figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
+                    report.log(step + 1, figures)
+                finished = step + 1 == state["num_steps"]
+                better = False
+                if (step + 1) % train.eval_every == 0 or finished:
+                    score = score_now(step + 1)
+                    better = state["best_loss"] is None or score.total < state["best_loss"]
+                    if better:
+                        state |= {"best_step": step + 1, "best_loss": score.total}
+                if (step + 1) % train.save_every == 0 or finished or better or signal_number:
+                    save(step + 1)
+                if signal_number and not finished:
+                    raise Stopped(signal_number, step + 1)
+                clock = time.monotonic()
+            if probing:
+                state["num_steps"] = _steps_for(train, began, eval_seconds, accelerator)
+                report.say(f"{train.max_minutes} minutes are {state['num_steps']} steps")
+    return score or evaluate(players, objective, corpus, rows, accelerator=accelerator, micro_batch_size=1)
+
+
+def _prepare(
+    players: Mapping[str, nn.Module], optim: OptimConfig, accelerator: Accelerator
+) -> tuple[dict[str, nn.Module], dict[str, Optimizer]]:
+    """Players on their device and wrapped for many processes, and the optimizer of each."""
+    prepared = {}
+    for name, player in players.items():
+        player.train()
+        prepared[name] = accelerator.prepare(player)
+    return prepared, {name: build_optimizer(player, optim) for name, player in players.items()}
+
+
+def _step(
+    players: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    objective: Objective,
+    micro_batches: Sequence[Batch],
+    clip_norm: float,
+    accelerator: Accelerator,
+    received: list[int],
+) -> tuple[dict[str, float], int, int]:
+    """One update of every player in its turn.
+
+    The loss of a turn is the sum over answers of weight * sum / count, with the counts of all micro-batches and
+    processes: how a batch was laid out changes nothing.
+
+    Returns:
+        losses and gradient norms by name; tokens read by all processes; a signal that any process got, or 0.
+    """
+    figures: dict[str, float] = {"loss": 0.0}
+    tokens = sum(int(_num_tokens(batch)) for batch in micro_batches)
+    signal_number = 0
+    for turn in objective.turns:
+        counts = [objective.counts(batch, turn) for batch in micro_batches]
+        names = sorted(counts[0])
+        totals = torch.tensor(
+            [*(float(sum(count[name] for count in counts)) for name in names), tokens, max(received, default=0)],
+            dtype=torch.float64,
+        )
+        if accelerator.num_processes > 1:
+            totals = accelerator.reduce(totals.to(accelerator.device), "sum").cpu()
+        *all_counts, all_tokens, any_signal = totals.tolist()
+        signal_number = min(int(any_signal), signal.SIGTERM)  # two processes may have got one each
+        sums = torch.zeros(len(names), dtype=torch.float64, device=accelerator.device)
+
+        for name, player in players.items():
+            player.requires_grad_(name == turn)
+        optimizers[turn].zero_grad(set_to_none=True)
+        for number, batch in enumerate(micro_batches, start=1):
+            batch = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
+            with ExitStack() as waiting:
+                # Gradients are exchanged once, after the last micro-batch; those of waiting players never.
+                for name, player in players.items():
+                    if name != turn or number < len(micro_batches):
+                        waiting.enter_context(accelerator.no_sync(player))
+                losses = objective.loss(objective.forward(players, batch, turn), batch, turn)
+                parts: list[Tensor] = [
+                    objective.weights[name] * losses[name] / max(count, 1.0)
+                    for name, count in zip(names, all_counts, strict=True)
+                ]
+                # DDP averages gradients over the processes; the counts are already those of all of them.
+                accelerator.backward(torch.stack(parts).sum() * accelerator.num_processes)
+            sums += torch.stack([losses[name].detach().double() for name in names])
+        norm = accelerator.clip_grad_norm_(players[turn].parameters(), clip_norm or math.inf)
+        all_sums = accelerator.reduce(sums, "sum").tolist()
+        for name, value, count in zip(names, all_sums, all_counts, strict=True):
+            figures[f"{name}_loss"] = value / max(count, 1.0)
+            figures["loss"] += objective.weights[name] * figures[f"{name}_loss"]
+        figures["gradient_norm" if len(objective.turns) == 1 else f"{turn}_gradient_norm"] = float(norm)
+        if all(math.isfinite(value) for value in figures.values()):
+            optimizers[turn].step()
+        tokens_read = int(all_tokens)
+    for player in players.values():
+        player.requires_grad_(True)
+    return figures, tokens_read, signal_number
+
+
+def _num_tokens(batch: Batch) -> int:
+    """Tokens that are not padding; examples, where there are no tokens."""
+    if "attention_mask" in batch:
+        return int(batch["attention_mask"].sum())
+    return next(iter(batch.values())).numel() if "input_ids" not in batch else batch["input_ids"].numel()
+
+
+def _set_rate(optimizers: Mapping[str, Optimizer], optim: OptimConfig, step: int, num_steps: int | None) -> float:
+    rate = optim.learning_rate * factor(
+        step,
+        schedule=optim.schedule,
+        warmup_steps=optim.warmup_steps,
+        num_steps=num_steps,
+        cooldown_share=optim.cooldown_share,
+    )
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    return rate
+
+
+def _check(figures: Mapping[str, float], step: int, root: Path) -> None:
+    broken = [name for name, value in figures.items() if not math.isfinite(value)]
+    if broken:
+        kept = checkpoints(root)
+        where = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        raise ValueError(
+            f"at step {step + 1} {', '.join(f'{name} was {figures[name]}' for name in broken)}, a finite number was "
+            f"wanted: lower the learning rate or look at the data around this step; {where}"
+        )
+
+
+def _steps_for(train: TrainConfig, began: float, eval_seconds: float, accelerator: Accelerator) -> int:
+    """How many steps fit into the minutes asked for; agreed by all processes."""
+    assert train.max_minutes
+    elapsed = time.monotonic() - began
+    step_seconds = (elapsed - eval_seconds) / PROBE_STEPS + eval_seconds / train.eval_every
+    left = max(0.0, 60 * train.max_minutes - elapsed - eval_seconds)
+    return int(broadcast_object_list([PROBE_STEPS + max(1, int(left / step_seconds))])[0])
+
+
+def _step_seed(seed: int, step: int, process: int) -> int:
+    """Seed of what the device draws in a step, dropout above all."""
+    import numpy as np
+
+    return int(np.random.SeedSequence((seed, step, process)).generate_state(1, dtype=np.uint64)[0] >> 1)
+
+
+def _data_key(plan: Plan) -> str:
+    """Names the order of the data, so that a checkpoint is not continued on another one."""
+    stages = [(stage.block_size, stage.batch_size, stage.until) for stage in plan.stages]
+    return json.dumps([plan.corpus.folder.name, len(plan.slices), stages, plan.num_segments, plan.pack, plan.seed])
+
+
+def _sentence(step: int, score: Score) -> str:
+    parts = []
+    for name, loss in score.losses.items():
+        accuracy = f", {score.accuracy(name):.1%} right" if name in score.hits else ""
+        parts.append(f"{name}: loss {loss:.4f}{accuracy}")
+    return f"step {step:>6}  validation  " + "   ".join(parts)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and Ctrl-C instead of dying of them; the loop looks after every step."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    old = {number: signal.signal(number, lambda n, _: received.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
