@@ -42,13 +42,13 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         for name in ("sequence_ids", "position_ids"):
             fields[name] = np.zeros((len(rows), width), dtype=np.int64)
         starts = []
-        for line, row in enumerate(sizes):
+        for number, lengths in enumerate(sizes):
             place = 0
-            for number, size in enumerate(row, start=1):
-                fields["sequence_ids"][line, place : place + size] = number
-                fields["position_ids"][line, place : place + size] = np.arange(size)
-                starts.append(line * width + place)
-                place += size
+            for sequence, length in enumerate(lengths, start=1):
+                fields["sequence_ids"][number, place : place + length] = sequence
+                fields["position_ids"][number, place : place + length] = np.arange(length)
+                starts.append(number * width + place)
+                place += length
         fields["sequence_starts"] = np.array(starts, dtype=np.int64)
     if padded:
         fields["attention_mask"] = (np.arange(width) < np.array([[sum(row)] for row in sizes])).astype(np.int64)

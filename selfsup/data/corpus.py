@@ -33,6 +33,7 @@ class Corpus:
     Args:
         folder: where the files lie.
         name: what the text was called by whoever asked for it.
+        vocab_size: number of ids that can occur.
         tokens: (tokens) uint16 or uint32.
         sentences: (sentences) int64, the place in `tokens` where each sentence starts.
         documents: (documents) int64, likewise.
@@ -40,23 +41,23 @@ class Corpus:
 
     folder: Path
     name: str
+    vocab_size: int
     tokens: np.ndarray
     sentences: np.ndarray
     documents: np.ndarray
 
-    def counts(self, regions: Sequence[Region], vocab_size: int) -> np.ndarray:
+    def counts(self, regions: Sequence[Region]) -> np.ndarray:
         """How often each piece occurs.
 
         Args:
             regions: ranges of tokens to look at.
-            vocab_size: length of the answer.
         Returns:
             (vocab) int64.
         """
-        counts = np.zeros(vocab_size, dtype=np.int64)
+        counts = np.zeros(self.vocab_size, dtype=np.int64)
         for start, stop in regions:
             for place in range(start, stop, _READ_TOKENS):
-                counts += np.bincount(self.tokens[place : min(place + _READ_TOKENS, stop)], minlength=vocab_size)
+                counts += np.bincount(self.tokens[place : min(place + _READ_TOKENS, stop)], minlength=self.vocab_size)
         return counts
 
     def split(self, share: float) -> tuple[list[Region], list[Region]]:
@@ -135,7 +136,7 @@ def open_corpus(
         np.memmap(folder / f"{part}.bin", dtype=meta["dtypes"][part], mode="r")
         for part in ("tokens", "sentences", "documents")
     )
-    return Corpus(folder, text.name, *arrays)
+    return Corpus(folder, text.name, vocab_size, *arrays)
 
 
 def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:

@@ -3,13 +3,14 @@
 The plan owns shuffling, blocks, pairs of segments, packing, the sequence-length schedule and the batch ramp. Nothing of
 it has to be saved: the step alone says where a run stands, on any number of processes.
 
-An epoch is made shelf by shelf: the text is cut into slices at sentence starts, the slices are shuffled, some dozens of
-them make a shelf, and the rows of a shelf are shuffled too. So memory holds a few shelves, whatever the size of the text.
+An epoch is made shelf by shelf: the text is cut into slices at sentence starts, the slices are shuffled, some dozens
+of them make a shelf, and the rows of a shelf are shuffled too. So memory holds a few shelves, however large the text.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Plan:
         ends = [stage.until for stage in stages]
         if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1:
             raise ValueError(f"stages must end at rising shares of the run, the last at 1, but they end at {ends}")
-        self.corpus, self.stages, self.seed = corpus, list(stages), seed
+        self.corpus, self.regions, self.stages, self.seed = corpus, list(regions), list(stages), seed
         self.num_segments, self.pack = num_segments, pack
         self.slices = _slices(corpus, regions)
         if not len(self.slices):
@@ -178,7 +179,7 @@ def _slices(corpus: Corpus, regions: Sequence[Region]) -> np.ndarray:
     for start, stop in regions:
         cuts = np.searchsorted(corpus.sentences, np.arange(start + SLICE_TOKENS, stop, SLICE_TOKENS))
         edges = [start, *(int(corpus.sentences[c]) for c in cuts if c < len(corpus.sentences)), stop]
-        slices += [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b <= stop]
+        slices += [(a, b) for a, b in pairwise(edges) if a < b <= stop]
     return np.array(slices, dtype=np.int64).reshape(-1, 2)
 
 

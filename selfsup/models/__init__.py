@@ -4,11 +4,11 @@ import transformers
 
 from selfsup.models import text_encoder
 
-for _room in (text_encoder,):
-    for _auto, _name in _room._CLASSES.items():
-        _class = getattr(_room, _name)
-        _class.register_for_auto_class(_auto)  # `save_pretrained` copies the code beside the weights
-        if _auto == "AutoConfig":
-            transformers.AutoConfig.register(_class.model_type, _class)
-        else:
-            getattr(transformers, _auto).register(_room.TextEncoderConfig, _class)
+for _room in (text_encoder,):  # a new model: its file, and its name here
+    _classes = {auto: getattr(_room, name) for auto, name in _room.AUTO_CLASSES.items()}
+    _config = _classes.pop("AutoConfig")
+    _config.register_for_auto_class("AutoConfig")  # so that `save_pretrained` copies the code beside the weights
+    transformers.AutoConfig.register(_config.model_type, _config)
+    for _auto, _class in _classes.items():
+        _class.register_for_auto_class(_auto)
+        getattr(transformers, _auto).register(_config, _class)

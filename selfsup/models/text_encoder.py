@@ -1,4 +1,4 @@
-"""A Transformer encoder for text, its configuration and its heads: masked LM, sentence order, and three to fine-tune."""
+"""A Transformer encoder for text: its configuration, its body, and the heads to pretrain and to fine-tune."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -71,11 +71,11 @@ class TextEncoderConfig(PreTrainedConfig):
                 f"{self.num_attention_heads}: try hidden_size={64 * self.num_attention_heads}"
             )
         # One checkpoint opens under every head, at people's who have only the files of this folder.
-        kwargs.setdefault("auto_map", {auto: f"text_encoder.{name}" for auto, name in _CLASSES.items()})
+        kwargs.setdefault("auto_map", {auto: f"text_encoder.{name}" for auto, name in AUTO_CLASSES.items()})
         super().__post_init__(**kwargs)
 
 
-_CLASSES = {
+AUTO_CLASSES = {
     "AutoConfig": "TextEncoderConfig",
     "AutoModel": "TextEncoderModel",
     "AutoModelForMaskedLM": "TextEncoderForMaskedLM",

@@ -1,0 +1,7 @@
+"""What is learnt from: every file one objective. Importing the room makes their class names known to commands."""
+
+from selfsup.objectives.masked_tokens import MaskedTokens
+from selfsup.objectives.objective import Joint, Objective
+from selfsup.objectives.sentence_order import SentenceOrder
+
+__all__ = ["Joint", "MaskedTokens", "Objective", "SentenceOrder"]

@@ -1,4 +1,4 @@
-"""The contract of an objective: what is hidden, and how the answer is scored. The loop knows nothing else of learning."""
+"""The contract of an objective: what is hidden, and how the answer is scored. The loop knows no more of learning."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -51,6 +51,11 @@ class Objective(ABC):
             raise ValueError(f"{type(self).__name__} needs a tokenizer with [CLS] and [SEP], but this one lacks them")
         self.padding = {"input_ids": tokenizer.pad_token_id or 0}
         self.fields = accepted_fields(self.auto_class, config)
+
+    @property
+    def packs(self) -> bool:
+        """Whether the model keeps several examples of one row apart; known once bound."""
+        return "sequence_ids" in self.fields
 
     @abstractmethod
     def encode(self, example: Example) -> Example:
@@ -124,6 +129,7 @@ class Joint(Objective):
         for member in self.members:
             member.bind(tokenizer, config)
             member.fields = accepted_fields(self.auto_class, config)
+        self.fields = self.members[0].fields
         self.padding = {name: value for member in self.members for name, value in member.padding.items()}
 
     def encode(self, example: Example) -> Example:

@@ -77,9 +77,13 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         two groups as `torch.optim` takes them, without empty ones.
     """
     embeddings = {
-        id(parameter) for module in model.modules() if isinstance(module, nn.Embedding) for parameter in module.parameters()
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
     }
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             (matrices if parameter.ndim >= 2 and id(parameter) not in embeddings else others).append(parameter)

@@ -80,7 +80,11 @@ class Steps(Dataset):
         context = "fork" if workers else None
         return iter(
             DataLoader(
-                self, batch_size=None, sampler=steps, num_workers=workers, multiprocessing_context=context  # type: ignore[arg-type]
+                self,
+                batch_size=None,
+                sampler=steps,
+                num_workers=workers,
+                multiprocessing_context=context,
             )
         )
 

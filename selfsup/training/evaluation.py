@@ -110,21 +110,18 @@ def evaluate(
     )
 
 
-def unigram_loss(
-    counts: np.ndarray, corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective, vocab_size: int
-) -> float:
+def unigram_loss(counts: np.ndarray, corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective) -> float:
     """The loss of the best guess that does not read: every hidden token by its frequency in training.
 
     Args:
-        counts: (vocab) of the training tokens.
+        counts: (vocab) of the training tokens; each is taken one higher, so that none is 0.
         corpus: that the rows read.
         rows: the ones that a model is scored on.
         objective: bound; with `labels` in its batches.
-        vocab_size: ids that can occur; each is counted once more than it was seen.
     Returns:
         mean cross-entropy in nats over the hidden tokens.
     """
-    smoothed = counts[:vocab_size] + 1.0
+    smoothed = counts + 1.0
     nats = -np.log(smoothed / smoothed.sum())
     targets = [
         batch["labels"][batch["labels"] != -100].numpy()

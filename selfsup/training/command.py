@@ -1,0 +1,133 @@
+"""What every command does first: typed arguments from flags and YAML, a record of them, and a look at the machine."""
+
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+RECORDED = ("selfsup", "torch", "transformers", "accelerate", "tokenizers", "sentencepiece", "numpy")
+
+
+def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
+    """Run a script's `main` from the command line: its signature is the interface, its docstring the help.
+
+    `--config FILE` reads arguments from YAML, flags win over it, `--print_config` shows them all. A parameter called
+    `arguments` gets the resolved ones as YAML, which `--config` takes back.
+
+    Args:
+        main: typed; ValueError and OSError of it end the command with one sentence.
+        recipe: YAML with the defaults of this command.
+    """
+    parser = ArgumentParser(prog=Path(sys.argv[0]).name, default_config_files=[str(recipe)] if recipe else [])
+    parser.add_argument("--config", action="config", help="YAML file with arguments; flags win over it")
+    parser.add_function_arguments(main, skip={"arguments"})
+    parsed = parser.parse_args()
+    given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
+    if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
+        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_none=True)
+    given.pop("__default_config__", None)
+    try:
+        main(**given)
+    except (ValueError, OSError) as error:
+        if os.environ.get("SELFSUP_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def start(seed: int, *, tracker: str | None = None, folder: Path | None = None):
+    """Make the Accelerator, say what it runs on, and seed what is drawn while a model is built.
+
+    Args:
+        seed: of fresh weights, the same on all processes.
+        tracker: one of Accelerate's, or None.
+        folder: where trackers write.
+    Returns:
+        the `accelerate.Accelerator`.
+    Raises:
+        ValueError: fp16 was asked for, whose loss scaling the loop does not do.
+    """
+    import torch
+    from accelerate import Accelerator
+
+    _quiet_libraries()
+    accelerator = Accelerator(log_with=tracker, project_dir=folder)
+    if accelerator.mixed_precision == "fp16":
+        raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
+    if tracker:
+        accelerator.init_trackers("selfsup")
+    torch.manual_seed(seed)
+    if accelerator.is_main_process:
+        print(machine(accelerator))
+    return accelerator
+
+
+def machine(accelerator) -> str:
+    """One or two lines: processes x threads x precision, and a warning when cores lie idle."""
+    import torch
+
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    device = accelerator.device.type
+    where = torch.cuda.get_device_name() if device == "cuda" else device
+    threads = torch.get_num_threads()
+    line = f"{accelerator.num_processes} process(es) x {threads} thread(s) x {precision} on {where}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device == "cpu" and accelerator.num_processes * threads < cores:
+        line += (
+            f"\n{cores - accelerator.num_processes * threads} of {cores} cores lie idle: launch with "
+            f"--num_cpu_threads_per_process {cores // accelerator.num_processes}"
+        )
+    return line
+
+
+def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:
+    """Make the folder of a run and keep its arguments in run.yaml, unless another run lives there.
+
+    Args:
+        folder: of the run.
+        arguments: as YAML.
+        accelerator: of the run; all processes call together.
+        resume: the run in the folder is to go on.
+    Raises:
+        ValueError: the folder holds a run and `resume` is not set.
+    """
+    taken = (folder / "run.yaml").exists()
+    accelerator.wait_for_everyone()
+    if taken and not resume:
+        raise ValueError(
+            f"{folder} holds a run already: add --resume to go on with it, or choose another output folder"
+        )
+    if accelerator.is_main_process and not taken:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.yaml").write_text(arguments)
+    accelerator.wait_for_everyone()
+
+
+def _quiet_libraries() -> None:
+    """Silence notes of libraries that a reader of our output can do nothing about."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+
+
+def _header() -> str:
+    """Versions, commit and command, as comments above the arguments."""
+    versions = ", ".join(f"{name} {version(name)}" for name in RECORDED)
+    return f"# {versions}\n# commit {_commit()}\n# {shlex.join(sys.argv)}\n"
+
+
+def _commit() -> str:
+    try:
+        asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

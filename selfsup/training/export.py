@@ -1,0 +1,70 @@
+"""From a name or a configuration to a model, and from a trained model to a folder that opens anywhere."""
+
+import shutil
+from pathlib import Path
+
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+import selfsup.models  # noqa: F401 - makes the Auto classes know ours
+from selfsup.tokenization.train import SENTENCEPIECE_FILE
+
+
+def build_model(
+    auto_class: str, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, init_from: str | None = None
+) -> PreTrainedModel:
+    """A model with the head that an objective needs.
+
+    Args:
+        auto_class: of transformers, for instance "AutoModelForPreTraining".
+        config: shape of a fresh model.
+        tokenizer: whose ids it reads.
+        init_from: in place of `config`, a checkpoint, an exported folder or a Hub id to go on from.
+    Raises:
+        ValueError: nothing can be opened under that name, or the vocabulary of the model is too small.
+    """
+    auto = getattr(transformers, auto_class)
+    if init_from is None:
+        if config.vocab_size < len(tokenizer):
+            raise ValueError(
+                f"the tokenizer has {len(tokenizer)} pieces, but the model has room for {config.vocab_size}: "
+                f"set --model.vocab_size {-(-len(tokenizer) // 64) * 64}"
+            )
+        config.pad_token_id = tokenizer.pad_token_id
+        return auto.from_config(config)
+    try:
+        return auto.from_pretrained(init_from)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, but {init_from} "
+            f"did not open: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The fast tokenizer in a folder or on the Hub.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"a folder or Hub id with a tokenizer is wanted, but {name} did not open: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save weights, configuration, code and tokenizer, so that Auto classes open the folder without this package.
+
+    Args:
+        model: unwrapped; of a class registered for Auto classes.
+        tokenizer: saved beside, with its SentencePiece model where it has one.
+        folder: new or replaced file by file.
+    """
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE
+    if source.is_file() and source.resolve() != (folder / SENTENCEPIECE_FILE).resolve():
+        shutil.copyfile(source, folder / SENTENCEPIECE_FILE)

@@ -1,0 +1,73 @@
+"""What a run reached, beside what can be had without learning: a table to read, and results.json."""
+
+import json
+import math
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfsup.data.plan import Plan
+from selfsup.objectives.objective import Objective
+from selfsup.training.evaluation import Score, unigram_loss
+from selfsup.training.report import read_metrics
+
+
+def summarise(
+    score: Score, plan: Plan, held_out: Plan, objective: Objective, eval_rows: int, folder: Path
+) -> dict[str, Any]:
+    """Print what a run reached as a table, and keep the figures as results.json.
+
+    Args:
+        score: of the last step.
+        plan: of the training text.
+        held_out: of the validation text.
+        objective: bound.
+        eval_rows: rows that were scored.
+        folder: of the run; its metrics.jsonl is read.
+    Returns:
+        the figures.
+    """
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if "tokens_per_second" in line]
+    speeds = sorted(line["tokens_per_second"] for line in lines) or [0.0]
+    figures: dict[str, Any] = {
+        **score.figures(),
+        "steps": lines[-1]["step"] if lines else 0,
+        "tokens": lines[-1]["tokens"] if lines else 0,
+        "tokens_per_second": speeds[len(speeds) // 2],
+        "padding_share": plan.padding_share(),
+        "peak_memory_gib": peak_memory_gib(),
+    }
+    rows: list[tuple[str, ...]] = [("", "this run", "without learning")]
+    if "tokens" in score.losses:
+        counts = plan.corpus.counts(plan.regions)
+        unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch()[:eval_rows], objective))
+        figures |= {"tokens_perplexity": score.perplexity("tokens"), "unigram_perplexity": unigram}
+        rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
+    for name in score.hits:
+        low, high = figures[f"validation_{name}_interval"] = score.interval(name)
+        chance = "50.0 %  (chance)" if name == "order" else ""
+        share = f"{100 * score.accuracy(name):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+        rows.append((f"{name}: share right (95 % interval)", share, chance))
+    rows.append(("tokens read, tokens/s", f"{figures['tokens']:,}, {figures['tokens_per_second']:,.0f}", ""))
+    rows.append(("padding, peak memory", f"{figures['padding_share']:.1%}, {figures['peak_memory_gib']:.2f} GiB", ""))
+    print("\n" + table(rows) + f"\n\nmodel    {folder / 'model'}\ncurves   {folder / 'curves.png'}")
+    (folder / "results.json").write_text(json.dumps(figures, indent=1))
+    return figures
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows of words as columns, the first row ruled off."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def peak_memory_gib() -> float:
+    """Most memory held at once: the device's on a GPU, else the process's own."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
