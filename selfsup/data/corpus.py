@@ -64,7 +64,7 @@ class Corpus:
         """Hold out whole documents, evenly spread; of fewer than 20 documents, the last sentences instead.
 
         Args:
-            share: share of the tokens to hold out, above 0 and below 1.
+            share: share of the documents, or of the tokens, to hold out, above 0 and below 1.
         Returns:
             the ranges of tokens to train on, and those held out.
         Raises:
@@ -74,7 +74,7 @@ class Corpus:
             raise ValueError(f"the share to hold out must lie between 0 and 1, but {share} came")
         total = len(self.tokens)
         if len(self.documents) >= 20:
-            every = max(2, round(1 / share))
+            every = min(max(2, round(1 / share)), len(self.documents))
             edges = np.append(self.documents, total)
             held = [(int(edges[i]), int(edges[i + 1])) for i in range(every // 2, len(self.documents), every)]
         else:

@@ -89,7 +89,7 @@ class Plan:
         self.slices = _slices(corpus, regions)
         if not len(self.slices):
             raise ValueError(f"{corpus.name} has nothing to read in {list(regions)}")
-        self.num_shelves = -(-len(self.slices) // SHELF_SLICES)
+        self.num_shelves = -(-int(np.diff(self.slices).sum()) // (SHELF_SLICES * SLICE_TOKENS))
         self._layouts: OrderedDict[tuple[int, int, int], Layout] = OrderedDict()
         self._counts: dict[tuple[int, int, int], int] = {}
 
@@ -158,7 +158,7 @@ class Plan:
         key = (stage, epoch, shelf)
         if key not in self._layouts:
             order = np.random.default_rng((self.seed, stage, epoch)).permutation(len(self.slices))
-            slices = self.slices[np.sort(order[shelf * SHELF_SLICES : (shelf + 1) * SHELF_SLICES])]
+            slices = self.slices[np.sort(np.array_split(order, self.num_shelves)[shelf])]
             units, starts = _units(self.corpus, slices)
             self._layouts[key] = lay_out(
                 units,

@@ -77,7 +77,10 @@ def own_tokenizer(name: str, run: Path, config: DataConfig, vocab_size: int) -> 
     folder = run / "tokenizer"
     if not (folder / "tokenizer.json").exists():
         print(f"training a tokenizer of {vocab_size:,} pieces on {name}")
-        train_tokenizer(read_paragraphs(config.text(name)), folder, vocab_size=vocab_size)
+        try:
+            train_tokenizer(read_paragraphs(config.text(name)), folder, vocab_size=vocab_size)
+        except ValueError as error:
+            raise ValueError(f"{error} The flag is --model.vocab_size.") from error
     return str(folder)
 
 

@@ -1,5 +1,6 @@
 """What every command does first: typed arguments from flags and YAML, a record of them, and a look at the machine."""
 
+import atexit
 import os
 import shlex
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
+
+from selfsup.training.loop import Stopped
 
 RECORDED = ("selfsup", "torch", "transformers", "accelerate", "tokenizers", "sentencepiece", "numpy")
 
@@ -31,10 +34,13 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
     parsed = parser.parse_args()
     given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
     if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
-        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_none=True)
+        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_none=False)
     given.pop("__default_config__", None)
     try:
         main(**given)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal_number)
     except (ValueError, OSError) as error:
         if os.environ.get("SELFSUP_DEBUG"):
             raise
@@ -59,6 +65,7 @@ def start(seed: int, *, tracker: str | None = None, folder: Path | None = None):
 
     _quiet_libraries()
     accelerator = Accelerator(log_with=tracker, project_dir=folder)
+    atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
     if tracker:
@@ -98,7 +105,7 @@ def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:
     Raises:
         ValueError: the folder holds a run and `resume` is not set.
     """
-    taken = (folder / "run.yaml").exists()
+    taken = any((folder / "checkpoints").glob("checkpoint-*"))  # a run that failed before the first one does not count
     accelerator.wait_for_everyone()
     if taken and not resume:
         raise ValueError(

@@ -63,6 +63,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
         tokenizer: saved beside, with its SentencePiece model where it has one.
         folder: new or replaced file by file.
     """
+    tokenizer.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE

@@ -1,0 +1,45 @@
+"""Open a pretrained folder as a stranger would, through Auto classes, and let it guess hidden words."""
+
+from pathlib import Path
+
+from selfsup.training.command import command
+from selfsup.training.summary import table
+
+SENTENCES = (
+    "The President of the [MASK] States spoke to the Congress.",
+    "We must protect the [MASK] of our people.",
+    "The war with Mexico was brought to an [MASK].",
+    "I am glad to report that the [MASK] of the Treasury is in good condition.",
+)
+
+
+def main(model: Path, sentences: list[str] = list(SENTENCES), best: int = 3) -> None:  # noqa: B006 - read only
+    """Guess the words behind [MASK].
+
+    Args:
+        model: an exported folder.
+        sentences: with one [MASK] each.
+        best: how many guesses to print.
+    """
+    from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
+    network = AutoModelForMaskedLM.from_pretrained(model, trust_remote_code=True)
+    fill = pipeline("fill-mask", model=network, tokenizer=tokenizer, top_k=best)
+    rows: list[tuple[str, ...]] = [("hidden word", "guesses")]
+    for sentence in sentences:
+        guesses = ", ".join(f"{guess['token_str'].strip()} {guess['score']:.0%}" for guess in fill(sentence))
+        rows.append((sentence, guesses))
+    print(f"\n{table(rows)}\n")
+    print(
+        f"In Python:      AutoModel.from_pretrained('{model}', trust_remote_code=True)\n"
+        "Your own text:  accelerate launch -q --config_file scripts/launch/cpu.yaml --num_cpu_threads_per_process 2 \\\n"
+        "                    scripts/pretrain.py --corpus FOLDER_OF_TXT --output runs/mine"
+    )
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,102 @@
+"""The README tells the truth: its commands and its Python run, in order, in a fresh clone, on a text never seen."""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# A stranger's run takes minutes; the test's takes seconds. Nothing else of a command is changed.
+BRIEF = (
+    " --train.max_minutes null --train.num_steps 6 --train.eval_every 3 --train.save_every 3 --train.eval_rows 8"
+    " --optim.warmup_steps 2 --data.batch_size 4"
+)
+SMALL = " --model.vocab_size 512 --model.hidden_size 32 --model.num_attention_heads 2 --model.intermediate_size 64"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clone with the environment of the tests in place of a second installation."""
+    folder = tmp_path_factory.mktemp("clone")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    bin_folder = folder / ".venv" / "bin"
+    bin_folder.mkdir(parents=True)
+    for tool in ("python", "accelerate"):
+        script = f'#!/bin/sh\nexec "{Path(sys.executable).parent / tool}" "$@"\n'
+        (bin_folder / tool).write_text(script)
+        (bin_folder / tool).chmod(0o755)
+    (folder / ".venv" / ".installed").touch()
+    texts = folder / "my_texts"
+    texts.mkdir()
+    chance = random.Random(0)
+    words = ["".join(chance.choices("abcdefghilmnoprstu", k=chance.randint(3, 8))) for _ in range(2000)]
+    for number in range(24):
+        sentences = [" ".join(chance.choices(words, k=12)).capitalize() + "." for _ in range(100)]
+        (texts / f"{number}.txt").write_text("\n\n".join(sentences))
+    return folder
+
+
+def run(command: str, folder: Path) -> str:
+    environment = os.environ | {
+        "SELFSUP_CACHE": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(folder),
+    }
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_commands_and_python_of_the_readme_run(clone: Path):
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    assert any(line.startswith("make demo") for line in commands)
+    for line in commands:
+        command = line.split("#")[0].strip()
+        if command == "make test":
+            continue  # this is it
+        if command == "make demo":
+            output = run(f'{command} ARGS="{BRIEF}{SMALL}"', clone)
+            assert "masked-token perplexity" in output
+            assert "hidden word" in output
+            assert (clone / "runs/demo/curves.png").read_bytes()[:4] == b"\x89PNG"
+        elif "pretrain.py" in command and "--help" not in command:
+            fresh = "" if "--init_from" in command else SMALL
+            assert "masked-token perplexity" in run(command + BRIEF + fresh, clone)
+        else:
+            run(command, clone)
+    for number, block in enumerate(blocks("python")):
+        (clone / f"block_{number}.py").write_text(block)
+        run(f".venv/bin/python block_{number}.py", clone)
+
+
+@pytest.mark.slow
+def test_run_yaml_replays_a_run_to_the_byte(clone: Path):
+    launch = ".venv/bin/accelerate launch -q --config_file scripts/launch/cpu.yaml --num_cpu_threads_per_process 2"
+    run(f"{launch} scripts/pretrain.py --corpus my_texts --output first{BRIEF}{SMALL}", clone)
+    run(f"{launch} scripts/pretrain.py --config first/run.yaml --output second", clone)
+    weights = [(clone / name / "model" / "model.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def test_tour_names_every_room_and_script():
+    tour = README[README.index("## The tour") :]
+    for folder in ("selfsup", "scripts"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            if file.name != "__init__.py":
+                assert re.search(rf"\b{file.stem}\b", tour), f"the tour of the README does not name {file.name}"
