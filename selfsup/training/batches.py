@@ -28,7 +28,16 @@ class Share:
     micro_batch_size: int | None = None
 
     def of(self, rows: Sequence[list[Draw]]) -> list[Sequence[list[Draw]]]:
-        """The micro-batches of this process: neighbours stay together, no row comes twice or never."""
+        """The micro-batches of this process: neighbours stay together, no row comes twice or never.
+
+        Raises:
+            ValueError: a process would get none, and the others would wait for it in vain.
+        """
+        if len(rows) < self.num_processes:
+            raise ValueError(
+                f"{len(rows)} row(s) cannot be shared among {self.num_processes} processes: raise batch_size or "
+                "eval_rows, give more text, or launch fewer processes"
+            )
         first = len(rows) * self.process // self.num_processes
         last = len(rows) * (self.process + 1) // self.num_processes
         size = self.micro_batch_size or max(last - first, 1)

@@ -34,7 +34,7 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
     parsed = parser.parse_args()
     given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
     if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
-        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_none=False)
+        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
     given.pop("__default_config__", None)
     try:
         main(**given)

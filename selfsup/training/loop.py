@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,6 +26,7 @@ from selfsup.training.checkpoint import checkpoints, load_checkpoint, prune, sav
 from selfsup.training.evaluation import Score, evaluate
 from selfsup.training.report import Report
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that end a run in good order
 PROBE_STEPS = 50  # after which a time budget becomes a number of steps
 
 
@@ -117,12 +118,12 @@ def fit(
             f"max_minutes measures the first {PROBE_STEPS} steps, which must lie in the warm-up: set warmup_steps to "
             f"{PROBE_STEPS} or more, but {optim.warmup_steps} came"
         )
-    began = time.monotonic()
     root = folder / "checkpoints"
     bare = dict(players)
     players, optimizers = _prepare(players, optim, accelerator)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": None if train.max_minutes else train.num_steps}
     state |= {"best_step": None, "best_loss": None, "data": _data_key(plan)}
+    state |= {"seconds": 0.0, "eval_seconds": 0.0}  # of all steps, and of the last validation
     if resume and checkpoints(root):
         saved = load_checkpoint(checkpoints(root)[-1], bare, optimizers)
         if saved["data"] != state["data"]:
@@ -137,8 +138,10 @@ def fit(
     score: Score | None = None
 
     def score_now(step: int) -> Score:
+        began = time.monotonic()
         eval_size = train.micro_batch_size or max(1, plan.stages[0].batch_size // accelerator.num_processes)
         score = evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
+        state["eval_seconds"] = time.monotonic() - began
         report.log(step, score.figures())
         report.say(_sentence(step, score))
         return score
@@ -154,7 +157,6 @@ def fit(
         closing.callback(report.close)
         if not state["step"]:
             score_now(0)
-        eval_seconds = time.monotonic() - began
         while state["num_steps"] is None or state["step"] < state["num_steps"]:
             probing = state["num_steps"] is None
             last = PROBE_STEPS if probing else state["num_steps"]
@@ -171,7 +173,7 @@ def fit(
                 )
                 _check(figures, step, root)
                 seconds, clock = time.monotonic() - clock, time.monotonic()
-                state["step"], state["tokens"] = step + 1, state["tokens"] + tokens
+                state |= {"step": step + 1, "tokens": state["tokens"] + tokens, "seconds": state["seconds"] + seconds}
                 report.advance(figures["loss"], tokens / seconds)
                 if (step + 1) % train.log_every == 0 or step == 0:
                     figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
@@ -189,7 +191,7 @@ def fit(
                     raise Stopped(signal_number, step + 1)
                 clock = time.monotonic()
             if probing:
-                state["num_steps"] = _steps_for(train, began, eval_seconds, accelerator)
+                state["num_steps"] = _steps_for(train, state["seconds"], state["eval_seconds"])
                 report.say(f"{train.max_minutes} minutes are {state['num_steps']} steps")
     return score or evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=1)
 
@@ -198,6 +200,8 @@ def _prepare(
     players: Mapping[str, nn.Module], optim: OptimConfig, accelerator: Accelerator
 ) -> tuple[dict[str, nn.Module], dict[str, Optimizer]]:
     """Players on their device and wrapped for many processes, and the optimizer of each."""
+    # Broadcasting buffers before every forward pass would hang processes that have one micro-batch more than others.
+    accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
     prepared = {}
     for name, player in players.items():
         player.train()
@@ -228,14 +232,14 @@ def _step(
     for turn in objective.turns:
         counts = [objective.counts(batch, turn) for batch in micro_batches]
         names = sorted(counts[0])
+        heard = [number in received for number in SIGNALS]
         totals = torch.tensor(
-            [*(float(sum(count[name] for count in counts)) for name in names), tokens, max(received, default=0)],
-            dtype=torch.float64,
+            [*(float(sum(count[name] for count in counts)) for name in names), tokens, *heard], dtype=torch.float64
         )
         if accelerator.num_processes > 1:
             totals = accelerator.reduce(totals.to(accelerator.device), "sum").cpu()
-        *all_counts, all_tokens, any_signal = totals.tolist()
-        signal_number = min(int(any_signal), signal.SIGTERM)  # two processes may have got one each
+        *all_counts, all_tokens, interrupted, terminated = totals.tolist()
+        signal_number = signal.SIGTERM if terminated else signal.SIGINT if interrupted else 0
         sums = torch.zeros(len(names), dtype=torch.float64, device=accelerator.device)
 
         for name, player in players.items():
@@ -302,13 +306,18 @@ def _check(figures: Mapping[str, float], step: int, root: Path) -> None:
         )
 
 
-def _steps_for(train: TrainConfig, began: float, eval_seconds: float, accelerator: Accelerator) -> int:
-    """How many steps fit into the minutes asked for; agreed by all processes."""
+def _steps_for(train: TrainConfig, seconds: float, eval_seconds: float) -> int:
+    """How many steps fit into the minutes asked for; agreed by all processes.
+
+    Args:
+        train: with `max_minutes`.
+        seconds: that the first `PROBE_STEPS` steps took, in however many attempts.
+        eval_seconds: that one validation takes; there is one before the first step and one after the last besides.
+    """
     assert train.max_minutes
-    elapsed = time.monotonic() - began
-    step_seconds = (elapsed - eval_seconds) / PROBE_STEPS + eval_seconds / train.eval_every
-    left = max(0.0, 60 * train.max_minutes - elapsed - eval_seconds)
-    return int(broadcast_object_list([PROBE_STEPS + max(1, int(left / step_seconds))])[0])
+    step_seconds = seconds / PROBE_STEPS + eval_seconds / train.eval_every
+    num_steps = int((60 * train.max_minutes - 2 * eval_seconds) / step_seconds)
+    return broadcast_object_list([max(num_steps, PROBE_STEPS + 1)])[0]
 
 
 def _step_seed(seed: int, step: int, process: int) -> int:
@@ -339,7 +348,7 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    old = {number: signal.signal(number, lambda n, _: received.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+    old = {number: signal.signal(number, lambda n, _: received.append(n)) for number in SIGNALS}
     try:
         yield received
     finally:

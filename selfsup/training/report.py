@@ -103,7 +103,8 @@ def draw_curves(lines: Iterable[dict[str, Any]], picture: Path) -> None:
     ):
         draw(axes, f"validation_{name}_accuracy", name, color=colour, marker="o", markersize=3)
     grid[1][0].set(title="validation: share of right answers", xlabel="step", ylim=(0, 1))
-    grid[1][0].legend()
+    if grid[1][0].lines:
+        grid[1][0].legend()
     draw(grid[1][1], "gradient_norm", "gradient norm", color="tab:gray", alpha=0.6)
     rates = grid[1][1].twinx()
     draw(rates, "learning_rate", "learning rate", color="tab:cyan")

@@ -1,0 +1,64 @@
+"""A batch may be laid out in any way, over micro-batches and processes: the same weights come out."""
+
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from selfsup.training.report import read_metrics
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "16 x 1": {},
+    "4 x 4": {"train": {"micro_batch_size": 4}},
+    "two processes x 8": {"num_processes": 2},
+    "two processes x (5 + 3)": {"num_processes": 2, "train": {"micro_batch_size": 5}},
+}
+
+
+def runs(launch, folder, num_steps, **arguments):
+    """One run for each layout: its folder."""
+    folders = {}
+    for number, (layout, settings) in enumerate(LAYOUTS.items()):
+        folders[layout] = folder / str(number)
+        train = {"num_steps": num_steps, **settings.get("train", {})}
+        result = launch("pretrain", folders[layout], **{**settings, **arguments, "train": train})
+        assert result["processes"] == settings.get("num_processes", 1)
+    return folders
+
+
+def test_float64_weights_are_the_same_after_50_steps(launch, tmp_path):
+    folders = runs(launch, tmp_path, 50, weights="float64")
+    weights = {
+        layout: load_file(folder / "checkpoints" / "checkpoint-00000050" / "model.safetensors")
+        for layout, folder in folders.items()
+    }
+    wanted = weights.pop("16 x 1")
+    assert all(weight.dtype == torch.float64 for weight in wanted.values())
+    for layout, found in weights.items():
+        deviation = max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted)
+        assert deviation < 1e-10, layout
+
+
+@pytest.mark.slow
+def test_float32_loss_is_the_same_for_200_steps(launch, tmp_path):
+    folders = runs(launch, tmp_path, 200)
+    curves = {
+        layout: [line["loss"] for line in read_metrics(folder / "metrics.jsonl") if "loss" in line]
+        for layout, folder in folders.items()
+    }
+    wanted = curves.pop("16 x 1")
+    assert len(wanted) == 200
+    assert wanted[-1] < 0.8 * wanted[0]
+    for layout, curve in curves.items():
+        assert curve == pytest.approx(wanted, abs=1e-4), layout
+
+
+@pytest.mark.slow
+def test_bf16_comes_to_the_validation_loss_of_fp32(launch, tmp_path):
+    losses = [
+        launch("pretrain", tmp_path / precision, precision=precision, train={"num_steps": 200})["loss"]
+        for precision in ("no", "bf16")
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
+    assert losses[1] != losses[0]
