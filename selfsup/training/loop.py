@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from selfsup.data.plan import Plan
-from selfsup.objectives.objective import Batch, Objective
+from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig, build_optimizer
 from selfsup.optim.schedules import factor
 from selfsup.training.batches import Share, Steps
 from selfsup.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
 from selfsup.training.evaluation import Score, evaluate
 from selfsup.training.report import Report
+from selfsup.training.step import num_tokens, seed_step, take_step, total
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that end a run in good order
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that end a run in good order
 PROBE_STEPS = 50  # after which a time budget becomes a number of steps
 
 
@@ -131,7 +131,7 @@ def fit(
                 f"the checkpoints in {root} are of another text, tokenizer, block or batch size or seed: give the "
                 "arguments of the first run (they are in its run.yaml), or another output folder"
             )
-        state |= saved
+        state |= saved if train.max_minutes else saved | {"num_steps": train.num_steps}
     report = Report(folder, accelerator, state["step"])
     rows = held_out.epoch()[: train.eval_rows]
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
@@ -167,13 +167,21 @@ def fit(
                 range(first, last), steps.iterate(range(first, last), train.workers), strict=True
             ):
                 rate = _set_rate(optimizers, optim, step, state["num_steps"])
-                torch.manual_seed(_step_seed(train.seed, step, accelerator.process_index))
-                figures, tokens, signal_number = _step(
-                    players, optimizers, objective, micro_batches, optim.clip_norm, accelerator, received
+                seed_step(train.seed, step, accelerator.process_index)
+                figures = take_step(
+                    players, optimizers, objective, micro_batches, clip_norm=optim.clip_norm, accelerator=accelerator
                 )
                 _check(figures, step, root)
+                tokens, *heard = total(
+                    accelerator, [sum(map(num_tokens, micro_batches)), *(number in received for number in SIGNALS)]
+                )
+                signal_number = next((number for number, count in zip(SIGNALS, heard, strict=True) if count), 0)
                 seconds, clock = time.monotonic() - clock, time.monotonic()
-                state |= {"step": step + 1, "tokens": state["tokens"] + tokens, "seconds": state["seconds"] + seconds}
+                state |= {
+                    "step": step + 1,
+                    "tokens": state["tokens"] + int(tokens),
+                    "seconds": state["seconds"] + seconds,
+                }
                 report.advance(figures["loss"], tokens / seconds)
                 if (step + 1) % train.log_every == 0 or step == 0:
                     figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
@@ -207,78 +215,6 @@ def _prepare(
         player.train()
         prepared[name] = accelerator.prepare(player)
     return prepared, {name: build_optimizer(player, optim) for name, player in players.items()}
-
-
-def _step(
-    players: Mapping[str, nn.Module],
-    optimizers: Mapping[str, Optimizer],
-    objective: Objective,
-    micro_batches: Sequence[Batch],
-    clip_norm: float,
-    accelerator: Accelerator,
-    received: list[int],
-) -> tuple[dict[str, float], int, int]:
-    """One update of every player in its turn.
-
-    The loss of a turn is the sum over answers of weight * sum / count, with the counts of all micro-batches and
-    processes: how a batch was laid out changes nothing.
-
-    Returns:
-        losses and gradient norms by name; tokens read by all processes; a signal that any process got, or 0.
-    """
-    figures: dict[str, float] = {"loss": 0.0}
-    tokens = sum(int(_num_tokens(batch)) for batch in micro_batches)
-    signal_number = 0
-    for turn in objective.turns:
-        counts = [objective.counts(batch, turn) for batch in micro_batches]
-        names = sorted(counts[0])
-        heard = [number in received for number in SIGNALS]
-        totals = torch.tensor(
-            [*(float(sum(count[name] for count in counts)) for name in names), tokens, *heard], dtype=torch.float64
-        )
-        if accelerator.num_processes > 1:
-            totals = accelerator.reduce(totals.to(accelerator.device), "sum").cpu()
-        *all_counts, all_tokens, interrupted, terminated = totals.tolist()
-        signal_number = signal.SIGTERM if terminated else signal.SIGINT if interrupted else 0
-        sums = torch.zeros(len(names), dtype=torch.float64, device=accelerator.device)
-
-        for name, player in players.items():
-            player.requires_grad_(name == turn)
-        optimizers[turn].zero_grad(set_to_none=True)
-        for number, batch in enumerate(micro_batches, start=1):
-            batch = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
-            with ExitStack() as waiting:
-                # Gradients are exchanged once, after the last micro-batch; those of waiting players never.
-                for name, player in players.items():
-                    if name != turn or number < len(micro_batches):
-                        waiting.enter_context(accelerator.no_sync(player))
-                losses = objective.loss(objective.forward(players, batch, turn), batch, turn)
-                parts: list[Tensor] = [
-                    objective.weights[name] * losses[name] / max(count, 1.0)
-                    for name, count in zip(names, all_counts, strict=True)
-                ]
-                # DDP averages gradients over the processes; the counts are already those of all of them.
-                accelerator.backward(torch.stack(parts).sum() * accelerator.num_processes)
-            sums += torch.stack([losses[name].detach().double() for name in names])
-        norm = accelerator.clip_grad_norm_(players[turn].parameters(), clip_norm or math.inf)
-        all_sums = accelerator.reduce(sums, "sum").tolist()
-        for name, value, count in zip(names, all_sums, all_counts, strict=True):
-            figures[f"{name}_loss"] = value / max(count, 1.0)
-            figures["loss"] += objective.weights[name] * figures[f"{name}_loss"]
-        figures["gradient_norm" if len(objective.turns) == 1 else f"{turn}_gradient_norm"] = float(norm)
-        if all(math.isfinite(value) for value in figures.values()):
-            optimizers[turn].step()
-        tokens_read = int(all_tokens)
-    for player in players.values():
-        player.requires_grad_(True)
-    return figures, tokens_read, signal_number
-
-
-def _num_tokens(batch: Batch) -> int:
-    """Tokens that are not padding; examples, where there are no tokens."""
-    if "attention_mask" in batch:
-        return int(batch["attention_mask"].sum())
-    return next(iter(batch.values())).numel() if "input_ids" not in batch else batch["input_ids"].numel()
 
 
 def _set_rate(optimizers: Mapping[str, Optimizer], optim: OptimConfig, step: int, num_steps: int | None) -> float:
@@ -318,13 +254,6 @@ def _steps_for(train: TrainConfig, seconds: float, eval_seconds: float) -> int:
     step_seconds = seconds / PROBE_STEPS + eval_seconds / train.eval_every
     num_steps = int((60 * train.max_minutes - 2 * eval_seconds) / step_seconds)
     return broadcast_object_list([max(num_steps, PROBE_STEPS + 1)])[0]
-
-
-def _step_seed(seed: int, step: int, process: int) -> int:
-    """Seed of what the device draws in a step, dropout above all."""
-    import numpy as np
-
-    return int(np.random.SeedSequence((seed, step, process)).generate_state(1, dtype=np.uint64)[0] >> 1)
 
 
 def _data_key(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """What a run says of itself: a progress bar, metrics as JSON lines, curves as a picture."""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,17 @@ class Report:
         if self.main:
             folder.mkdir(parents=True, exist_ok=True)
             kept = [line for line in read_metrics(self.file) if line["step"] <= first_step] if first_step else []
-            self.file.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self.bar = tqdm(desc="training", unit="step", disable=not self.main, dynamic_ncols=True, initial=first_step)
+            aside = self.file.with_suffix(".partial")
+            aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            aside.replace(self.file)
+        self.bar = tqdm(
+            desc="training",
+            unit="step",
+            disable=not self.main,
+            dynamic_ncols=True,
+            initial=first_step,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a bar in a log file is noise
+        )
 
     def set_length(self, num_steps: int) -> None:
         """Tell the bar how long the run is."""

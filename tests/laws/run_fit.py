@@ -352,7 +352,7 @@ def set_clock() -> None:
 
         setattr(loop, name, call)
 
-    timed("_step", 1)
+    timed("take_step", 1)
     timed("evaluate", 2)
     loop.time = SimpleNamespace(monotonic=lambda: now)  # type: ignore[assignment]
 

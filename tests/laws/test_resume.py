@@ -40,7 +40,7 @@ def never_stopped(launch, tmp_path_factory):
 
 @pytest.mark.parametrize("weights", ["float32", "float64", "bfloat16"])
 def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weights):
-    strike = {"target": "selfsup.training.loop:_step", "call": 1, "signal_name": "SIGTERM", "every": True}
+    strike = {"target": "selfsup.training.loop:take_step", "call": 1, "signal_name": "SIGTERM", "every": True}
     result = launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, weights=weights, strike=strike, again=True)
     assert result["stops"] == [signal.SIGTERM] * 13
     assert outcome(tmp_path) == never_stopped(weights=weights)
@@ -49,9 +49,9 @@ def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weight
 @pytest.mark.parametrize(
     ("target", "call"),
     {
-        "before the first checkpoint": ("selfsup.training.loop:_step", 3),
-        "in training": ("selfsup.training.loop:_step", 8),
-        "in an epoch's last step": ("selfsup.training.loop:_step", 12),
+        "before the first checkpoint": ("selfsup.training.loop:take_step", 3),
+        "in training": ("selfsup.training.loop:take_step", 8),
+        "in an epoch's last step": ("selfsup.training.loop:take_step", 12),
         "in the first evaluation": ("selfsup.training.evaluation:batch_of", 2),
         "in a later evaluation": ("selfsup.training.evaluation:batch_of", 8),
         "while the first checkpoint is written": ("selfsup.training.checkpoint:save_file", 2),
@@ -73,14 +73,14 @@ def test_killed(launch, never_stopped, tmp_path, target, call):
 
 
 def test_one_of_two_processes_hears_the_signal_and_both_stop(launch, never_stopped, tmp_path):
-    strike = {"target": "selfsup.training.loop:_step", "call": 5, "signal_name": "SIGTERM", "process": 1}
+    strike = {"target": "selfsup.training.loop:take_step", "call": 5, "signal_name": "SIGTERM", "process": 1}
     result = launch("pretrain", tmp_path, num_processes=2, **SETTINGS, train=TRAIN, strike=strike, again=True)
     assert (result["processes"], result["stops"]) == (2, [signal.SIGTERM])
     assert outcome(tmp_path) == never_stopped(num_processes=2)
 
 
 def test_both_processes_hear_ctrl_c(launch, tmp_path):
-    strike = {"target": "selfsup.training.loop:_step", "call": 2, "signal_name": "SIGINT"}
+    strike = {"target": "selfsup.training.loop:take_step", "call": 2, "signal_name": "SIGINT"}
     result = launch("pretrain", tmp_path, num_processes=2, **SETTINGS, train=TRAIN, strike=strike)
     assert result["stops"] == [signal.SIGINT]
 
@@ -91,7 +91,7 @@ def test_workers_change_nothing(launch, never_stopped, tmp_path):
 
 
 def test_no_pickle_is_read(launch, never_stopped, tmp_path):
-    strike = {"target": "selfsup.training.loop:_step", "call": 5, "signal_name": "SIGTERM"}
+    strike = {"target": "selfsup.training.loop:take_step", "call": 5, "signal_name": "SIGTERM"}
     result = launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, strike=strike, again=True, no_pickle=True)
     assert result["stops"] == [signal.SIGTERM]
     assert outcome(tmp_path) == never_stopped()

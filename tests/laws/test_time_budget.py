@@ -26,7 +26,7 @@ def test_a_resumed_run_comes_to_the_same_number(launch, tmp_path):
     launch("pretrain", tmp_path / "whole", **SETTINGS, train=TRAIN)
     # Stopped before the number is known, in the step after which it is, and when it is: after 1, 31, 50 and 60 steps.
     for stop in (1, 30, 19, 10):
-        strike = {"target": "selfsup.training.loop:_step", "call": stop, "signal_name": "SIGTERM"}
+        strike = {"target": "selfsup.training.loop:take_step", "call": stop, "signal_name": "SIGTERM"}
         result = launch("pretrain", tmp_path / "stopped", **SETTINGS, train=TRAIN, strike=strike, resume=True)
         assert result["stops"] == [signal.SIGTERM]
     # A much faster machine goes on with the number as it was.

@@ -34,7 +34,7 @@ def test_both_players_learn(launch, by_hand, tmp_path):
 
 def test_two_players_go_on_as_if_never_stopped(launch, tmp_path):
     launch("duel", tmp_path / "whole")
-    strike = {"target": "selfsup.training.loop:_step", "call": 7, "signal_name": "SIGTERM", "every": True}
+    strike = {"target": "selfsup.training.loop:take_step", "call": 7, "signal_name": "SIGTERM", "every": True}
     launch("duel", tmp_path / "stopped", strike=strike)
     for name in ("discriminator", "generator"):
         whole, stopped = (tmp_path / run / f"{name}.safetensors" for run in ("whole", "stopped"))
