@@ -105,7 +105,7 @@ def cut_blocks(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator)
     """
     del starts  # running text: only its first block has to start a sentence
     place, stop = units[:, 0].copy(), units[:, 1].copy()
-    step = rng.integers(room // 2, room, len(units), endpoint=True)
+    step = rng.integers(room // 8, room, len(units), endpoint=True)  # many sizes, so that they fill rows together
     step[stop - place <= room] = room
     found = []
     while len(place):

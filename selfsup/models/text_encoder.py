@@ -129,6 +129,7 @@ class TextEncoderPreTrainedModel(PreTrainedModel):
     config_class = TextEncoderConfig
     base_model_prefix = "encoder"
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # our losses are means of one batch; else `Trainer` would not divide accumulated ones
     _no_split_modules = ["Block", "Embeddings"]  # noqa: RUF012 - transformers' own form
     _supports_sdpa = True
     _supports_flex_attn = True

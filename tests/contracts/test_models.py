@@ -1,0 +1,140 @@
+"""What every model promises; a new file in selfsup/models with AUTO_CLASSES is found and tested without a word here."""
+
+import ast
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+import selfsup.models
+
+ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names}
+FILES = sorted(Path(selfsup.models.__path__[0]).glob("[!_]*.py"))
+
+
+def found() -> list[str]:
+    rooms = [
+        importlib.import_module(f"selfsup.models.{room.name}") for room in pkgutil.iter_modules(selfsup.models.__path__)
+    ]
+    return [room.__name__ for room in rooms if hasattr(room, "AUTO_CLASSES")]
+
+
+def heads(module: str) -> list[tuple[str, str]]:
+    """Auto class and class of every model of a file, the body too."""
+    return [(auto, name) for auto, name in importlib.import_module(module).AUTO_CLASSES.items() if auto != "AutoConfig"]
+
+
+CASES = [(module, auto, name) for module in found() for auto, name in heads(module)]
+
+
+def test_the_encoder_is_found():
+    assert "selfsup.models.text_encoder" in found()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_imports_only_what_a_stranger_has(file):
+    """Hub law: torch, transformers, huggingface_hub and flat siblings as `from .x import Y`."""
+    siblings = {other.stem for other in FILES}
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= ALLOWED
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                assert node.level == 1
+                assert node.module in siblings
+            else:
+                assert node.module
+                assert node.module.split(".")[0] in ALLOWED
+
+
+@pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)
+def test_saves_loads_and_opens(module, auto, name, tiny_config, tmp_path):
+    kind = getattr(importlib.import_module(module), name)
+    if not isinstance(tiny_config, kind.config_class):
+        pytest.skip("tiny_config is the text encoder's; give this file one of its own")
+    model = kind(tiny_config).eval()
+    model.save_pretrained(tmp_path)
+    opened, info = getattr(transformers, auto).from_pretrained(tmp_path, output_loading_info=True)
+    assert type(opened) is kind
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    ids = torch.arange(5, 17)[None]
+    for one, other in zip(model(input_ids=ids).to_tuple(), opened.eval()(input_ids=ids).to_tuple(), strict=True):
+        torch.testing.assert_close(one, other)
+    auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
+    assert auto_map.keys() == importlib.import_module(module).AUTO_CLASSES.keys()
+    for reference in auto_map.values():
+        assert (tmp_path / f"{reference.split('.')[0]}.py").is_file()
+
+
+STRANGER = """
+import sys
+sys.modules["selfsup"] = None  # importing it would fail
+import json, torch, transformers
+from safetensors.torch import load_file
+
+root, heads = sys.argv[1], json.loads(sys.argv[2])
+expected = load_file(f"{root}/expected.safetensors")
+tokenizer = transformers.AutoTokenizer.from_pretrained(f"{root}/AutoModelForMaskedLM", trust_remote_code=True)
+batch = tokenizer(["Nobody knew why the miller sold the clock.", "At noon."], padding=True, return_tensors="pt")
+for name, value in batch.items():
+    assert torch.equal(value, expected[name]), name
+for auto in heads:
+    model = getattr(transformers, auto).from_pretrained(f"{root}/{auto}", trust_remote_code=True).eval()
+    assert "transformers_modules" in type(model).__module__
+    for i, value in enumerate(model(**batch).to_tuple()):
+        torch.testing.assert_close(value, expected[f"{auto}.{i}"], atol=1e-6, rtol=0)
+# One pretraining checkpoint opens under every head.
+body = transformers.AutoModel.from_pretrained(f"{root}/AutoModelForPreTraining", trust_remote_code=True).state_dict()
+for auto in heads:
+    model = getattr(transformers, auto).from_pretrained(f"{root}/AutoModelForPreTraining", trust_remote_code=True)
+    for name, value in getattr(model, "encoder", model).state_dict().items():
+        assert torch.equal(value, body[name]), (auto, name)
+guess = transformers.pipeline("fill-mask", f"{root}/AutoModelForMaskedLM", trust_remote_code=True)
+answers = guess("The miller sold the [MASK].", top_k=384)
+assert abs(sum(answer["score"] for answer in answers) - 1) < 1e-3
+assert answers[0]["score"] >= answers[1]["score"] > 0
+assert not any(name.split(".")[0] == "selfsup" and module for name, module in sys.modules.items())
+print(json.dumps([answers[0]["token"], answers[0]["score"]]))
+"""
+
+
+def test_a_stranger_opens_what_was_saved(tiny_config, tiny_tokenizer, tmp_path):
+    """Hub law: in a process that cannot import selfsup."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    batch = tiny_tokenizer(
+        ["Nobody knew why the miller sold the clock.", "At noon."], padding=True, return_tensors="pt"
+    )
+    expected = dict(batch)
+    autos = [auto for auto, _ in heads("selfsup.models.text_encoder")]
+    for auto, name in heads("selfsup.models.text_encoder"):
+        model = getattr(importlib.import_module("selfsup.models.text_encoder"), name)(tiny_config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape) * 0.2)  # fresh models all guess alike
+            for i, value in enumerate(model(**batch).to_tuple()):
+                expected[f"{auto}.{i}"] = value.contiguous()
+            if auto == "AutoModelForMaskedLM":
+                asked = tiny_tokenizer("The miller sold the [MASK].", return_tensors="pt")
+                logits = model(**asked).logits[asked["input_ids"] == tiny_tokenizer.mask_token_id][0]
+        model.save_pretrained(tmp_path / auto)
+        tiny_tokenizer.save_pretrained(tmp_path / auto)
+    save_file(expected, tmp_path / "expected.safetensors")
+
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(tmp_path), json.dumps(autos)],
+        capture_output=True, text=True, check=False, cwd=tmp_path, stdin=subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    token, score = json.loads(done.stdout.splitlines()[-1])
+    assert token == int(logits.argmax())
+    assert score == pytest.approx(logits.softmax(-1).max().item(), abs=1e-5)

@@ -1,0 +1,90 @@
+"""From a name to the two plans of a run."""
+
+import shutil
+from itertools import pairwise
+
+import pytest
+
+from selfsup.data.plan import Stage
+from selfsup.data.texts import DataConfig, open_plans, own_tokenizer, read_paragraphs
+
+
+@pytest.fixture
+def config(tmp_path):
+    return DataConfig(cache_dir=tmp_path / "cache", block_size=32, batch_size=4)
+
+
+def opened(name, tokenizer, config, *, seed: int = 1):
+    return open_plans(str(name), tokenizer, config, 2, pack=True, seed=seed)
+
+
+def test_a_part_is_held_out_where_nothing_else_is_given(tiny_text_folder, tiny_tokenizer, config):
+    plan, held_out = opened(tiny_text_folder, tiny_tokenizer, config)
+    assert plan.corpus.folder == held_out.corpus.folder
+    edges = sorted([*plan.regions, *held_out.regions])
+    assert (edges[0][0], edges[-1][1]) == (0, len(plan.corpus.tokens))
+    assert all(left[1] == right[0] for left, right in pairwise(edges))
+
+
+def test_validation_is_the_same_whatever_the_seed(tiny_text_folder, tiny_tokenizer, config):
+    plans = [opened(tiny_text_folder, tiny_tokenizer, config, seed=seed) for seed in (1, 2)]
+    assert plans[0][1].epoch() == plans[1][1].epoch()
+    assert plans[0][0].epoch() != plans[1][0].epoch()
+
+
+def test_a_split_of_the_text_itself_is_scored_on(tiny_text_folder, tiny_tokenizer, config, tmp_path):
+    files = sorted(tiny_text_folder.iterdir())
+    for split, part in (("train", files[:40]), ("validation", files[40:])):
+        (tmp_path / "text").mkdir(exist_ok=True)
+        (tmp_path / "text" / f"{split}.txt").write_text("\n\n".join(file.read_text() for file in part))
+    plan, held_out = opened(tmp_path / "text", tiny_tokenizer, config)
+    assert plan.corpus.folder != held_out.corpus.folder
+    for one in (plan, held_out):
+        assert one.regions == [(0, len(one.corpus.tokens))]
+    assert len(plan.corpus.documents) == len(held_out.corpus.documents) == 1
+    assert len(plan.corpus.tokens) > len(held_out.corpus.tokens)
+
+
+def test_a_named_validation_text_comes_first(tiny_text_folder, tiny_tokenizer, config, tmp_path):
+    other = shutil.copy(next(tiny_text_folder.iterdir()), tmp_path / "other.txt")
+    config = DataConfig(cache_dir=config.cache_dir, block_size=32, validation=str(other))
+    plan, held_out = opened(tiny_text_folder, tiny_tokenizer, config)
+    assert plan.regions == [(0, len(plan.corpus.tokens))]
+    assert held_out.corpus.name == str(other)
+
+
+def test_stages_win_over_sizes_and_validation_reads_the_last_block(tiny_text_folder, tiny_tokenizer, tmp_path):
+    stages = [Stage(32, 8, 0.5), Stage(64, 4)]
+    config = DataConfig(cache_dir=tmp_path, block_size=512, stages=stages)
+    plan, held_out = opened(tiny_text_folder, tiny_tokenizer, config)
+    assert plan.stages == stages
+    assert [stage.block_size for stage in held_out.stages] == [64]
+
+
+def test_the_folder_of_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("SELFSUP_CACHE", str(tmp_path))
+    assert DataConfig().cache() == tmp_path
+    monkeypatch.delenv("SELFSUP_CACHE")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert str(DataConfig().cache()) == "/home/someone/.cache/selfsup"
+    assert DataConfig(cache_dir=tmp_path / "own").cache() == tmp_path / "own"
+
+
+def test_paragraphs_are_those_of_the_files(tiny_text_folder, config):
+    wanted = [
+        paragraph for file in sorted(tiny_text_folder.iterdir()) for paragraph in file.read_text().strip().split("\n\n")
+    ]
+    assert list(read_paragraphs(config.text(str(tiny_text_folder)))) == wanted
+
+
+def test_a_run_trains_its_tokenizer_once(tiny_text_folder, config, tmp_path, capsys):
+    folder = own_tokenizer(str(tiny_text_folder), tmp_path, config, 384)
+    made = (tmp_path / "tokenizer" / "tokenizer.json").stat().st_mtime_ns
+    assert own_tokenizer(str(tiny_text_folder), tmp_path, config, 384) == folder == str(tmp_path / "tokenizer")
+    assert (tmp_path / "tokenizer" / "tokenizer.json").stat().st_mtime_ns == made
+    assert capsys.readouterr().out == f"training a tokenizer of 384 pieces on {tiny_text_folder}\n"
+
+
+def test_too_large_a_vocabulary_names_the_flag(tiny_text_folder, config, tmp_path):
+    with pytest.raises(ValueError, match=r"--model\.vocab_size"):
+        own_tokenizer(str(tiny_text_folder), tmp_path, config, 30_000)

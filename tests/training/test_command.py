@@ -1,0 +1,211 @@
+"""Arguments from flags and YAML, errors as one sentence, and the folder of a run."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from selfsup.objectives import MaskedTokens, Objective
+from selfsup.training.command import claim, command, machine
+from selfsup.training.loop import Stopped
+
+
+@dataclass(frozen=True)
+class Options:
+    """Some options.
+
+    Args:
+        size: a number.
+        note: or nothing.
+        parts: numbers.
+    """
+
+    size: int = 3
+    note: str | None = None
+    parts: list[float] = field(default_factory=list)
+
+
+seen: dict[str, Any] = {}
+
+
+def main(
+    text: str, options: Options, objectives: dict[str, Objective], folder: Path | None = None, arguments: str = ""
+) -> None:
+    """Do something."""
+    seen.update(text=text, options=options, objectives=objectives, folder=folder, arguments=arguments)
+    if text == "wrong":
+        raise ValueError("a right text was wanted, but wrong came: write it anew")
+    if text == "missing":
+        raise FileNotFoundError(2, "No such file", "x.txt")
+    if text == "stopped":
+        raise Stopped(15, 7)
+    if text == "bug":
+        raise KeyError("text")
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "text: from the recipe\noptions:\n  size: 5\nobjectives:\n  words:\n    class_path: MaskedTokens\n"
+    )
+
+    def call(*flags: str) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", ["made_up.py", *flags])
+        command(main, recipe=recipe)
+        return dict(seen)
+
+    return call
+
+
+def test_flags_win_over_yaml_and_yaml_over_defaults(run, tmp_path):
+    assert (run()["text"], run()["options"]) == ("from the recipe", Options(size=5))
+    config = tmp_path / "mine.yaml"
+    config.write_text("text: from my file\noptions:\n  size: 7\n  note: mine\n")
+    assert run("--config", str(config))["options"] == Options(size=7, note="mine")
+    given = run("--config", str(config), "--options.size", "9", "--objectives.words.rate", "0.4")
+    assert given["options"] == Options(size=9, note="mine")
+    assert given["text"] == "from my file"
+    assert isinstance(given["objectives"]["words"], MaskedTokens)
+    assert given["objectives"]["words"].rate == 0.4
+
+
+def test_the_record_of_a_run_can_be_fed_back(run, tmp_path):
+    flags = [
+        "--text",
+        "a: #b",
+        "--options.parts",
+        "[0.5, 1e-5]",
+        "--objectives.words.unit",
+        "span",
+        "--folder",
+        "runs/x",
+    ]
+    first = run(*flags)
+    record = tmp_path / "run.yaml"
+    record.write_text(first["arguments"])
+    again = run("--config", str(record))
+    assert again["options"] == first["options"] == Options(5, None, [0.5, 1e-5])
+    assert (again["text"], again["folder"]) == ("a: #b", Path("runs/x"))
+    assert vars(again["objectives"]["words"]) == vars(first["objectives"]["words"])
+    assert yaml.safe_load(again["arguments"]) == yaml.safe_load(first["arguments"])
+
+
+def test_the_record_names_versions_and_command(run):
+    header = [line for line in run("--text", "two words")["arguments"].splitlines() if line.startswith("#")]
+    assert f"torch {torch.__version__}" in header[0]
+    assert header[1].startswith("# commit ")
+    assert header[2] == "# made_up.py --text 'two words'"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("wrong", "error: a right text was wanted, but wrong came: write it anew\n"),
+        ("missing", "error: [Errno 2] No such file: 'x.txt'\n"),
+    ],
+)
+def test_an_error_is_one_sentence(run, capsys, monkeypatch, text, sentence):
+    with pytest.raises(SystemExit) as end:
+        run("--text", text)
+    assert (end.value.code, capsys.readouterr().err) == (1, sentence)
+    monkeypatch.setenv("SELFSUP_DEBUG", "1")  # with its traceback
+    with pytest.raises((ValueError, FileNotFoundError)):
+        run("--text", text)
+
+
+def test_a_bug_keeps_its_traceback(run):
+    with pytest.raises(KeyError):
+        run("--text", "bug")
+
+
+def test_a_stopped_run_ends_as_the_signal_would(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--text", "stopped")
+    assert end.value.code == 128 + 15
+    assert capsys.readouterr().err == "stopped by signal 15 after step 7; --resume continues from there\n"
+
+
+@pytest.mark.parametrize(
+    "flags", [("--txt", "x"), ("--options.sise", "3"), ("--options.size", "x"), ("--objectives.words.rte", "1")]
+)
+def test_misspelt_arguments_are_refused(run, capsys, flags):
+    with pytest.raises(SystemExit) as end:
+        run(*flags)
+    assert end.value.code == 2
+    assert flags[0].split(".")[-1].removeprefix("--") in capsys.readouterr().err
+
+
+def accelerator(**fields: Any) -> Any:
+    fields = {
+        "is_main_process": True,
+        "num_processes": 1,
+        "mixed_precision": "no",
+        "device": torch.device("cpu"),
+    } | fields
+    return SimpleNamespace(wait_for_everyone=lambda: None, **fields)
+
+
+class TestClaim:
+    def test_a_folder_is_made_and_told_what_runs_in_it(self, tmp_path):
+        claim(tmp_path / "new" / "run", "text: a\n", accelerator(), resume=False)
+        assert (tmp_path / "new" / "run" / "run.yaml").read_text() == "text: a\n"
+
+    def test_a_folder_with_checkpoints_is_taken(self, tmp_path):
+        claim(tmp_path, "text: a\n", accelerator(), resume=False)
+        claim(tmp_path, "text: b\n", accelerator(), resume=False)  # failed before its first checkpoint
+        (tmp_path / "checkpoints" / "checkpoint-00000010").mkdir(parents=True)
+        with pytest.raises(ValueError, match="holds a run already: add --resume to go on with it, or choose another"):
+            claim(tmp_path, "text: c\n", accelerator(), resume=False)
+        claim(tmp_path, "text: c\n", accelerator(), resume=True)
+        assert (tmp_path / "run.yaml").read_text() == "text: b\n"
+
+    def test_only_the_main_process_writes(self, tmp_path):
+        claim(tmp_path / "run", "text: a\n", accelerator(is_main_process=False), resume=False)
+        assert not (tmp_path / "run").exists()
+
+
+def test_idle_cores_are_pointed_out(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    busy = machine(accelerator(num_processes=4))
+    assert busy == "4 process(es) x 2 thread(s) x fp32 on cpu"
+    idle = machine(accelerator(num_processes=2, mixed_precision="bf16"))
+    assert idle.splitlines() == [
+        "2 process(es) x 2 thread(s) x bf16 on cpu",
+        "4 of 8 cores lie idle: launch with --num_cpu_threads_per_process 4",
+    ]
+
+
+START = """
+import sys, torch
+from selfsup.training.command import start
+try:
+    start(7)
+except ValueError as error:
+    sys.exit(f"error: {error}")
+print(torch.rand(1).item())
+"""
+
+
+@pytest.mark.parametrize("precision", ["no", "fp16"])
+def test_start_seeds_what_is_drawn_and_refuses_fp16(precision, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=False)
+    if precision == "fp16":
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(
+            "error: fp16 needs loss scaling, which is not done here: launch with"
+        )
+        return
+    first, *_, last = done.stdout.splitlines()
+    assert first.endswith("x fp32 on cpu")
+    torch.manual_seed(7)
+    assert float(last) == torch.rand(1).item()
