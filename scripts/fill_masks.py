@@ -36,8 +36,8 @@ def main(model: Path, sentences: list[str] = list(SENTENCES), best: int = 3) -> 
     print(f"\n{table(rows)}\n")
     print(
         f"In Python:      AutoModel.from_pretrained('{model}', trust_remote_code=True)\n"
-        "Your own text:  accelerate launch -q --config_file scripts/launch/cpu.yaml --num_cpu_threads_per_process 2 \\\n"
-        "                    scripts/pretrain.py --corpus FOLDER_OF_TXT --output runs/mine"
+        "Your own text:  .venv/bin/accelerate launch -q --config_file scripts/launch/cpu.yaml \\\n"
+        "                    --num_cpu_threads_per_process 2 scripts/pretrain.py --corpus FOLDER --output runs/mine"
     )
 
 

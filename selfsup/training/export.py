@@ -25,20 +25,30 @@ def build_model(
     """
     auto = getattr(transformers, auto_class)
     if init_from is None:
-        if config.vocab_size < len(tokenizer):
-            raise ValueError(
-                f"the tokenizer has {len(tokenizer)} pieces, but the model has room for {config.vocab_size}: "
-                f"set --model.vocab_size {-(-len(tokenizer) // 64) * 64}"
-            )
         config.pad_token_id = tokenizer.pad_token_id
-        return auto.from_config(config)
-    try:
-        return auto.from_pretrained(init_from)
-    except (OSError, ValueError) as error:
+        model = auto.from_config(config)
+    else:
+        try:
+            model = auto.from_pretrained(init_from)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, "
+                f"but {init_from} did not open: {str(error).splitlines()[0]}"
+            ) from error
+    if model.config.vocab_size < len(tokenizer):
         raise ValueError(
-            f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, but {init_from} "
-            f"did not open: {str(error).splitlines()[0]}"
-        ) from error
+            f"the tokenizer has {len(tokenizer)} pieces, but the model has room for {model.config.vocab_size}: "
+            + (
+                "choose the tokenizer of init_from"
+                if init_from
+                else f"set --model.vocab_size {_round_up(len(tokenizer))}"
+            )
+        )
+    return model
+
+
+def _round_up(size: int) -> int:
+    return -(-size // 64) * 64
 
 
 def open_tokenizer(name: str) -> PreTrainedTokenizerBase:

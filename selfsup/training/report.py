@@ -108,10 +108,8 @@ def draw_curves(lines: Iterable[dict[str, Any]], picture: Path) -> None:
         draw(axes, f"validation_{name}_loss", "validation", color="tab:orange", marker="o", markersize=3)
         axes.set(title=f"{name}: loss (nats)", xlabel="step")
         axes.legend()
-    for axes, colour, name in zip(
-        [grid[1][0]] * len(answers), ("tab:green", "tab:red", "tab:purple"), answers, strict=False
-    ):
-        draw(axes, f"validation_{name}_accuracy", name, color=colour, marker="o", markersize=3)
+    for number, name in enumerate(answers):
+        draw(grid[1][0], f"validation_{name}_accuracy", name, color=f"C{number + 2}", marker="o", markersize=3)
     grid[1][0].set(title="validation: share of right answers", xlabel="step", ylim=(0, 1))
     if grid[1][0].lines:
         grid[1][0].legend()
