@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml
 		echo "setting up $(VENV) around the torch that $(PYTHON) has (a few minutes)"; \
 		$(PYTHON) -m venv --system-site-packages $(VENV) && $(VENV)/bin/python -m pip install -q -e '.[demo,test]'; \
 	else \
-		echo "setting up $(VENV) (a few minutes; 1 GB of disk, or about 6 GB where pip chooses a CUDA build of torch)"; \
+		echo "setting up $(VENV) (a few minutes; 2 GB of disk, or about 7 GB where pip chooses a CUDA build of torch)"; \
 		$(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install -q -e '.[dev]'; \
 	fi
 	@touch $(STAMP)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from selfsup.data.texts import DataConfig, open_plans, own_tokenizer
+from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, Objective
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.training.command import claim, command, start
+from selfsup.training.command import command, start
 from selfsup.training.export import build_model, export, open_tokenizer
 from selfsup.training.loop import TrainConfig, fit
 from selfsup.training.summary import summarise
@@ -20,6 +20,7 @@ def main(
     data: DataConfig,
     optim: OptimConfig,
     train: TrainConfig,
+    data_root: Path | None = None,
     tokenizer: str | None = None,
     init_from: str | None = None,
     resume: bool = False,
@@ -35,19 +36,19 @@ def main(
         data: which text, and how it is dealt out.
         optim: how weights move.
         train: how long, and what is left behind.
+        data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
         tokenizer: folder or Hub id; by default that of `init_from`, or else one is trained on the corpus.
         init_from: a checkpoint, an exported folder or a Hub encoder to go on from.
         resume: go on from the last checkpoint in `output`.
         arguments: these, as YAML; kept as run.yaml.
     """
-    accelerator = start(train.seed, tracker=train.tracker, folder=output)
-    claim(output, arguments, accelerator, resume=resume)
-    objective = Joint(objectives)
+    accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume)
+    objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
-        words = open_tokenizer(tokenizer or init_from or own_tokenizer(corpus, output, data, model.vocab_size))
+        words = open_tokenizer(tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size))
         encoder = build_model(objective.auto_class, model, words, init_from)
         objective.bind(words, encoder.config)
-        plan, held_out = open_plans(corpus, words, data, objective.num_segments, pack=objective.packs, seed=train.seed)
+        plan, held_out = open_plans(texts, words, data, objective.num_segments, pack=objective.packs, seed=train.seed)
     score = fit({"model": encoder}, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
                 folder=output, resume=resume, companions=(encoder.config, words))  # fmt: skip
     if accelerator.is_main_process:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from selfsup.data.texts import DataConfig, read_paragraphs
+from selfsup.data.sources import find_text
+from selfsup.data.texts import read_paragraphs
 from selfsup.tokenization.train import train_tokenizer
 from selfsup.training.command import command
 
@@ -12,7 +13,8 @@ def main(
     corpus: str,
     output: Path,
     *,
-    data: DataConfig = DataConfig(),
+    data_root: Path | None = None,
+    column: str = "text",
     vocab_size: int = 8192,
     kind: Literal["unigram", "bpe"] = "unigram",
     max_bytes: int = 10_000_000,
@@ -23,13 +25,14 @@ def main(
     Args:
         corpus: a file or folder of .txt, .jsonl or .parquet, "sotu", or a data set of the Hub.
         output: folder of the tokenizer.
-        data: where and how to read; only data_root and column matter here.
+        data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
+        column: of tables that holds the text.
         vocab_size: number of pieces, special tokens and 256 bytes included.
         kind: "unigram" (slower to train, faster to use) or "bpe".
         max_bytes: of text to learn from, drawn evenly.
         seed: of the sample.
     """
-    paragraphs = read_paragraphs(data.text(corpus))
+    paragraphs = read_paragraphs(find_text(corpus, data_root=data_root, column=column))
     tokenizer = train_tokenizer(paragraphs, output, vocab_size=vocab_size, kind=kind, max_bytes=max_bytes, seed=seed)
     example = "Self-supervised learning needs no labels."
     print(f"{len(tokenizer):,} pieces in {output}\n{example!r} -> {tokenizer.tokenize(example)}")

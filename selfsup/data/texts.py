@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from selfsup.data.cleaning import paragraphs
-from selfsup.data.corpus import Corpus, Region, open_corpus
+from selfsup.data.corpus import Corpus, open_corpus
 from selfsup.data.plan import Plan, Stage
 from selfsup.data.sources import Text, find_text, has_split
 from selfsup.tokenization.encode import batch_encoder, fingerprint
@@ -20,8 +20,6 @@ class DataConfig:
     """Which text, and how it is dealt out.
 
     Args:
-        data_root: folder that mirrors data sets of the Hub as <id>/<config>/<split>.parquet; the environment variable
-            SELFSUP_DATA_ROOT if absent.
         column: of tables that holds the text.
         language: rules of the sentence splitter: en, de, fr or es.
         validation: name of a text to score on; if absent, the text's own validation split, or else a part held out.
@@ -32,7 +30,6 @@ class DataConfig:
         cache_dir: where token ids are kept; SELFSUP_CACHE, or .cache/selfsup in the home folder, if absent.
     """
 
-    data_root: Path | None = None
     column: str = "text"
     language: str = "en"
     validation: str | None = None
@@ -46,10 +43,6 @@ class DataConfig:
         """The stages, one of them unless they were given."""
         return self.stages or [Stage(self.block_size, self.batch_size)]
 
-    def text(self, name: str, split: str = "train") -> Text:
-        """The text of a name, see `find_text`."""
-        return find_text(name, split=split, data_root=self.data_root, column=self.column)
-
     def cache(self) -> Path:
         """The folder of all caches."""
         return self.cache_dir or Path(os.environ.get("SELFSUP_CACHE", Path.home() / ".cache" / "selfsup"))
@@ -61,60 +54,75 @@ def read_paragraphs(text: Text) -> Iterator[str]:
         yield from paragraphs(piece)
 
 
-def own_tokenizer(name: str, run: Path, config: DataConfig, vocab_size: int) -> str:
+def find_texts(name: str, config: DataConfig, data_root: Path | None = None) -> tuple[Text, Text | None]:
+    """What a run trains on, and what it is scored on where that is a text of its own.
+
+    Args:
+        name: of the text, see `find_text`.
+        config: which column, and which validation text.
+        data_root: folder that mirrors data sets of the Hub as <id>/<config>/<split>.parquet.
+    Returns:
+        the training text; the validation text that the configuration names, else the split of that name, else None.
+    Raises:
+        ValueError: there is no such text.
+    """
+
+    def find(name: str, split: str = "train") -> Text:
+        return find_text(name, split=split, data_root=data_root, column=config.column)
+
+    if config.validation:
+        return find(name), find(config.validation)
+    return find(name), find(name, "validation") if has_split(name, "validation", data_root) else None
+
+
+def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
     """The tokenizer of a run that was not given one: trained on its text, the first time.
 
     Args:
-        name: of the text.
+        text: to learn from.
         run: folder of the run; the tokenizer goes to `tokenizer/` in it.
-        config: where to look.
         vocab_size: number of pieces.
     Returns:
         its folder.
     Raises:
-        ValueError: there is no such text, or too little of it for so many pieces.
+        ValueError: there is too little text for so many pieces.
     """
     folder = run / "tokenizer"
     if not (folder / "tokenizer.json").exists():
-        print(f"training a tokenizer of {vocab_size:,} pieces on {name}")
+        print(f"training a tokenizer of {vocab_size:,} pieces on {text.name}")
         try:
-            train_tokenizer(read_paragraphs(config.text(name)), folder, vocab_size=vocab_size)
+            train_tokenizer(read_paragraphs(text), folder, vocab_size=vocab_size)
         except ValueError as error:
             raise ValueError(f"{error} The flag is --model.vocab_size.") from error
     return str(folder)
 
 
 def open_plans(
-    name: str, tokenizer: PreTrainedTokenizerBase, config: DataConfig, num_segments: int, *, pack: bool, seed: int
+    texts: tuple[Text, Text | None],
+    tokenizer: PreTrainedTokenizerBase,
+    config: DataConfig,
+    num_segments: int,
+    *,
+    pack: bool,
+    seed: int,
 ) -> tuple[Plan, Plan]:
-    """What a run reads, and what it is scored on.
+    """What a run reads step by step, and what it is scored on.
 
     Args:
-        name: of the text.
+        texts: to train on, and to be scored on; without the second, a part of the first is held out.
         tokenizer: a fast one.
-        config: where to look, what to hold out, and how to deal it out.
+        config: how to deal the text out.
         num_segments: 1, or 2 for pairs.
         pack: let short examples share a row.
         seed: of the order of training; that of validation is always the same.
     Returns:
         the plan of training and that of validation.
     Raises:
-        ValueError: there is no such text, or too little of it.
+        ValueError: there is too little text.
     """
-    corpus, regions, held_out, held_regions = _open_texts(name, tokenizer, config)
-    stages = config.all_stages()
-    plan = Plan(corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed)
-    last = [Stage(stages[-1].block_size)]
-    return plan, Plan(held_out, held_regions, stages=last, num_segments=num_segments, pack=pack, seed=0)
-
-
-def _open_texts(
-    name: str, tokenizer: PreTrainedTokenizerBase, config: DataConfig
-) -> tuple[Corpus, list[Region], Corpus, list[Region]]:
-    """Training corpus and its ranges to read, validation corpus (often the same one) and its ranges."""
     encode, mark = batch_encoder(tokenizer), fingerprint(tokenizer)
 
-    def opened(text: Text) -> Corpus:
+    def cached(text: Text) -> Corpus:
         return open_corpus(
             text,
             encode,
@@ -124,13 +132,15 @@ def _open_texts(
             language=config.language,
         )
 
-    corpus = opened(config.text(name))
-    held_out: Corpus | None = None
-    if config.validation:
-        held_out = opened(config.text(config.validation))
-    elif has_split(name, "validation", config.data_root):
-        held_out = opened(config.text(name, "validation"))
-    if held_out is None:
-        training, validation = corpus.split(config.validation_share)
-        return corpus, training, corpus, validation
-    return corpus, [(0, len(corpus.tokens))], held_out, [(0, len(held_out.tokens))]
+    corpus, held_out = (text and cached(text) for text in texts)
+    assert corpus is not None
+    if held_out:
+        regions, held_regions = [(0, len(corpus.tokens))], [(0, len(held_out.tokens))]
+    else:
+        regions, held_regions = corpus.split(config.validation_share)
+    stages = config.all_stages()
+    last = [Stage(stages[-1].block_size)]
+    return (
+        Plan(corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed),
+        Plan(held_out or corpus, held_regions, stages=last, num_segments=num_segments, pack=pack, seed=0),
+    )

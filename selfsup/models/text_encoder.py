@@ -1,6 +1,5 @@
 """A Transformer encoder for text: its configuration, its body, and the heads to pretrain and to fine-tune."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,12 +16,12 @@ from transformers.modeling_outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SelfAttention, as_sequences, sequence_mask
 from .blocks import Block
+from .heads import MaskedTokenHead, Pooler, PreTrainingOutput, TiedVocabulary, choose_positions, mean_loss
 from .positions import rotation, sinusoids
 
 
@@ -85,17 +84,6 @@ AUTO_CLASSES = {
     "AutoModelForTokenClassification": "TextEncoderForTokenClassification",
     "AutoModelForQuestionAnswering": "TextEncoderForQuestionAnswering",
 }
-
-
-@dataclass
-class PreTrainingOutput(ModelOutput):
-    """What `TextEncoderForPreTraining` returns; names as in transformers' `BertForPreTrainingOutput`."""
-
-    loss: Tensor | None = None
-    prediction_logits: Tensor | None = None
-    seq_relationship_logits: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class Embeddings(nn.Module):
@@ -227,70 +215,14 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
 
 
-class MaskedTokenHead(nn.Module):
-    """One hidden vector to scores of the whole vocabulary, through the embedding matrix."""
-
-    def __init__(self, config: TextEncoderConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(…, hidden) -> (…, vocab)."""
-        return self.decoder(self.norm(nn.functional.gelu(self.dense(hidden)))) + self.bias
-
-
-class Pooler(nn.Module):
-    """The first token of a sequence stands for the whole of it."""
-
-    def __init__(self, config: TextEncoderConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
-        """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
-        packed -> (sequences, hidden)."""
-        first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
-        return self.dropout(torch.tanh(self.dense(first)))
-
-
-def choose_positions(hidden: Tensor, labels: Tensor | None, positions: Tensor | None, sparse: bool):
-    """Keep only the tokens that have to be predicted: the vocabulary is wide, and few tokens are hidden.
-
-    Args:
-        hidden: (batch, tokens, hidden).
-        labels: (batch, tokens) int64, -100 where nothing is asked; or None.
-        positions: (answers) int64 places in the flattened batch; they win over `labels`.
-        sparse: without `positions`, keep the labelled tokens alone.
-    Returns:
-        (answers, hidden) or, when all are kept, (batch, tokens, hidden); and the labels of the same tokens.
-    """
-    if positions is None and sparse and labels is not None:
-        positions = (labels.flatten() != -100).nonzero().squeeze(1)
-    if positions is None:
-        return hidden, labels
-    return hidden.flatten(0, 1)[positions], None if labels is None else labels.flatten()[positions]
-
-
-class TextEncoderForMaskedLM(TextEncoderPreTrainedModel):
+class TextEncoderForMaskedLM(TiedVocabulary, TextEncoderPreTrainedModel):
     """Guess hidden tokens."""
-
-    _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__(config)
         self.encoder = TextEncoderModel(config)
         self.predictions = MaskedTokenHead(config)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Linear:
-        return self.predictions.decoder
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        self.predictions.decoder = value
 
     @can_return_tuple
     def forward(
@@ -315,13 +247,7 @@ class TextEncoderForMaskedLM(TextEncoderPreTrainedModel):
             `logits` (batch, tokens, vocab), or (answers, vocab) for chosen positions.
         """
         body = self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            sequence_ids=sequence_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
         )
         hidden, labels = choose_positions(body.last_hidden_state, labels, logit_positions, self.training)
         logits = self.predictions(hidden)
@@ -329,10 +255,8 @@ class TextEncoderForMaskedLM(TextEncoderPreTrainedModel):
         return MaskedLMOutput(loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions)
 
 
-class TextEncoderForPreTraining(TextEncoderPreTrainedModel):
+class TextEncoderForPreTraining(TiedVocabulary, TextEncoderPreTrainedModel):
     """Guess hidden tokens, and whether two segments stand in their order."""
-
-    _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__(config)
@@ -341,12 +265,6 @@ class TextEncoderForPreTraining(TextEncoderPreTrainedModel):
         self.pooler = Pooler(config)
         self.relation = nn.Linear(config.hidden_size, 2)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Linear:
-        return self.predictions.decoder
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        self.predictions.decoder = value
 
     @can_return_tuple
     def forward(
@@ -374,13 +292,7 @@ class TextEncoderForPreTraining(TextEncoderPreTrainedModel):
             `loss`, the sum of the mean losses of the labels given.
         """
         body = self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            position_ids=position_ids,
-            sequence_ids=sequence_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
         )
         hidden, labels = choose_positions(body.last_hidden_state, labels, logit_positions, self.training)
         token_logits = self.predictions(hidden)
@@ -411,13 +323,20 @@ class TextEncoderForNextSentencePrediction(TextEncoderPreTrainedModel):
     def forward(
         self,
         input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         sequence_starts: Tensor | None = None,
         **kwargs,
     ) -> NextSentencePredictorOutput:
         """Inputs as for `TextEncoderModel`; `labels` and `sequence_starts` as `next_sentence_label` and
         `sequence_starts` of `TextEncoderForPreTraining`. Returns `logits` (sequences, 2)."""
-        body = self.encoder(input_ids=input_ids, **kwargs)
+        body = self.encoder(
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
+        )
         logits = self.relation(self.pooler(body.last_hidden_state, sequence_starts))
         loss = None if labels is None else mean_loss(logits, labels)
         return NextSentencePredictorOutput(
@@ -438,11 +357,21 @@ class TextEncoderForSequenceClassification(TextEncoderPreTrainedModel):
 
     @can_return_tuple
     def forward(
-        self, input_ids: Tensor | None = None, labels: Tensor | None = None, **kwargs
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs,
     ) -> SequenceClassifierOutput:
         """Inputs as for `TextEncoderModel`; `labels` (batch) int64, or float for regression and several labels, as
         `config.problem_type` says. Returns `logits` (batch, labels)."""
-        body = self.encoder(input_ids=input_ids, **kwargs)
+        body = self.encoder(
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
+        )
         logits = self.classifier(self.pooler(body.last_hidden_state))
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         return SequenceClassifierOutput(
@@ -462,10 +391,22 @@ class TextEncoderForTokenClassification(TextEncoderPreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, input_ids: Tensor | None = None, labels: Tensor | None = None, **kwargs) -> TokenClassifierOutput:
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs,
+    ) -> TokenClassifierOutput:
         """Inputs as for `TextEncoderModel`; `labels` (batch, tokens) int64, -100 where nothing is asked. Returns
         `logits` (batch, tokens, labels)."""
-        body = self.encoder(input_ids=input_ids, **kwargs)
+        body = self.encoder(
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
+        )
         logits = self.classifier(self.dropout(body.last_hidden_state))
         loss = None if labels is None else mean_loss(logits, labels)
         return TokenClassifierOutput(
@@ -486,13 +427,20 @@ class TextEncoderForQuestionAnswering(TextEncoderPreTrainedModel):
     def forward(
         self,
         input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
         **kwargs,
     ) -> QuestionAnsweringModelOutput:
         """Inputs as for `TextEncoderModel`; `start_positions` and `end_positions` (batch) int64, ignored where outside
         the sequence. Returns `start_logits` and `end_logits`, each (batch, tokens)."""
-        body = self.encoder(input_ids=input_ids, **kwargs)
+        body = self.encoder(
+            input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
+        )
         start_logits, end_logits = self.edges(body.last_hidden_state).unbind(dim=-1)
         loss = None
         if start_positions is not None and end_positions is not None:
@@ -504,8 +452,3 @@ class TextEncoderForQuestionAnswering(TextEncoderPreTrainedModel):
             hidden_states=body.hidden_states,
             attentions=body.attentions,
         )
-
-
-def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy in nats, averaged over the labels that are not -100."""
-    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100)

@@ -48,17 +48,19 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
         sys.exit(1)
 
 
-def start(seed: int, *, tracker: str | None = None, folder: Path | None = None):
-    """Make the Accelerator, say what it runs on, and seed what is drawn while a model is built.
+def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None, resume: bool = False):
+    """Make the Accelerator, say what it runs on, claim the folder of the run, and seed what a fresh model draws.
 
     Args:
+        folder: of the run; trackers write there too.
+        arguments: as YAML, see `claim`.
         seed: of fresh weights, the same on all processes.
         tracker: one of Accelerate's, or None.
-        folder: where trackers write.
+        resume: the run in the folder is to go on.
     Returns:
         the `accelerate.Accelerator`.
     Raises:
-        ValueError: fp16 was asked for, whose loss scaling the loop does not do.
+        ValueError: fp16 was asked for, whose loss scaling the loop does not do; or the folder holds another run.
     """
     import torch
     from accelerate import Accelerator
@@ -73,6 +75,7 @@ def start(seed: int, *, tracker: str | None = None, folder: Path | None = None):
     torch.manual_seed(seed)
     if accelerator.is_main_process:
         print(machine(accelerator))
+    claim(folder, arguments, accelerator, resume=resume)
     return accelerator
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -52,6 +53,15 @@ def test_imports_only_what_a_stranger_has(file):
             else:
                 assert node.module
                 assert node.module.split(".")[0] in ALLOWED
+
+
+@pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)
+def test_names_the_inputs_it_reads(module, auto, name):
+    """Trainer drops columns, and objectives drop fields, that the signature of `forward` does not name."""
+    model = getattr(importlib.import_module(module), name)
+    body = getattr(importlib.import_module(module), importlib.import_module(module).AUTO_CLASSES["AutoModel"])
+    inputs = set(inspect.signature(body.forward).parameters) - {"kwargs"}
+    assert inputs <= set(inspect.signature(model.forward).parameters)
 
 
 @pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from selfsup.data.plan import Stage
-from selfsup.data.texts import DataConfig, open_plans, own_tokenizer, read_paragraphs
+from selfsup.data.sources import find_text
+from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer, read_paragraphs
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def config(tmp_path):
 
 
 def opened(name, tokenizer, config, *, seed: int = 1):
-    return open_plans(str(name), tokenizer, config, 2, pack=True, seed=seed)
+    return open_plans(find_texts(str(name), config), tokenizer, config, 2, pack=True, seed=seed)
 
 
 def test_a_part_is_held_out_where_nothing_else_is_given(tiny_text_folder, tiny_tokenizer, config):
@@ -70,21 +71,22 @@ def test_the_folder_of_caches(monkeypatch, tmp_path):
     assert DataConfig(cache_dir=tmp_path / "own").cache() == tmp_path / "own"
 
 
-def test_paragraphs_are_those_of_the_files(tiny_text_folder, config):
+def test_paragraphs_are_those_of_the_files(tiny_text_folder):
     wanted = [
         paragraph for file in sorted(tiny_text_folder.iterdir()) for paragraph in file.read_text().strip().split("\n\n")
     ]
-    assert list(read_paragraphs(config.text(str(tiny_text_folder)))) == wanted
+    assert list(read_paragraphs(find_text(str(tiny_text_folder)))) == wanted
 
 
-def test_a_run_trains_its_tokenizer_once(tiny_text_folder, config, tmp_path, capsys):
-    folder = own_tokenizer(str(tiny_text_folder), tmp_path, config, 384)
+def test_a_run_trains_its_tokenizer_once(tiny_text_folder, tmp_path, capsys):
+    text = find_text(str(tiny_text_folder))
+    folder = own_tokenizer(text, tmp_path, 384)
     made = (tmp_path / "tokenizer" / "tokenizer.json").stat().st_mtime_ns
-    assert own_tokenizer(str(tiny_text_folder), tmp_path, config, 384) == folder == str(tmp_path / "tokenizer")
+    assert own_tokenizer(text, tmp_path, 384) == folder == str(tmp_path / "tokenizer")
     assert (tmp_path / "tokenizer" / "tokenizer.json").stat().st_mtime_ns == made
     assert capsys.readouterr().out == f"training a tokenizer of 384 pieces on {tiny_text_folder}\n"
 
 
-def test_too_large_a_vocabulary_names_the_flag(tiny_text_folder, config, tmp_path):
+def test_too_large_a_vocabulary_names_the_flag(tiny_text_folder, tmp_path):
     with pytest.raises(ValueError, match=r"--model\.vocab_size"):
-        own_tokenizer(str(tiny_text_folder), tmp_path, config, 30_000)
+        own_tokenizer(find_text(str(tiny_text_folder)), tmp_path, 30_000)

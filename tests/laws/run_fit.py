@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from selfsup.data.plan import Draw, Plan
-from selfsup.data.texts import DataConfig, open_plans
+from selfsup.data.texts import DataConfig, find_texts, open_plans
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, MaskedTokens, Objective, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
@@ -76,7 +76,9 @@ def pretrain(
         objective.bind(words, model.config)
         if poison is not None:
             poison_loss(objective, poison)
-        plan, held_out = open_plans(text, words, data, objective.num_segments, pack=objective.packs, seed=0)
+        plan, held_out = open_plans(
+            find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0
+        )
         try:
             score = fit(
                 {"model": model},
@@ -116,7 +118,7 @@ def score(
     model.register_buffer("constant", torch.zeros(1))  # DDP exchanges buffers: uneven shares must not wait for it
     objective.bind(words, model.config)
     data = DataConfig(cache_dir=Path(cache), block_size=64, validation_share=0.1)
-    _, held_out = open_plans(text, words, data, objective.num_segments, pack=objective.packs, seed=0)
+    _, held_out = open_plans(find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0)
     players = {"model": accelerator.prepare(model.train())}
     read: list[tuple[int, ...]] = []
 
@@ -161,7 +163,7 @@ def duel(
     """Two players: `fit`, stopped runs going on until the end, or the same written out in plain PyTorch."""
     accelerator = Accelerator(cpu=True)
     data = DataConfig(cache_dir=Path(cache), block_size=64, batch_size=6, validation_share=0.1)
-    plan, held_out = open_plans(text, open_tokenizer(tokenizer), data, 1, pack=False, seed=0)
+    plan, held_out = open_plans(find_texts(text, data), open_tokenizer(tokenizer), data, 1, pack=False, seed=0)
     if strike:
         strike_at(**strike)
     leaks: list[str] = []

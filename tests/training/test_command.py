@@ -185,9 +185,10 @@ def test_idle_cores_are_pointed_out(monkeypatch):
 
 START = """
 import sys, torch
+from pathlib import Path
 from selfsup.training.command import start
 try:
-    start(7)
+    start(Path(sys.argv[1]), "text: a", seed=7)
 except ValueError as error:
     sys.exit(f"error: {error}")
 print(torch.rand(1).item())
@@ -195,10 +196,10 @@ print(torch.rand(1).item())
 
 
 @pytest.mark.parametrize("precision", ["no", "fp16"])
-def test_start_seeds_what_is_drawn_and_refuses_fp16(precision, monkeypatch):
+def test_start_seeds_what_is_drawn_and_refuses_fp16(precision, monkeypatch, tmp_path):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
-    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", START, str(tmp_path)], capture_output=True, text=True, check=False)
     if precision == "fp16":
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith(

@@ -1,0 +1,83 @@
+"""What stands on top of an encoder: vocabulary scores, a vector for the whole sequence, and their losses."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class PreTrainingOutput(ModelOutput):
+    """What `TextEncoderForPreTraining` returns; names as in transformers' `BertForPreTrainingOutput`."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class TiedVocabulary:
+    """Of models whose `predictions` guess tokens: the embedding matrix also scores them."""
+
+    _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.predictions.decoder
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        self.predictions.decoder = value
+
+
+class MaskedTokenHead(nn.Module):
+    """One hidden vector to scores of the whole vocabulary, through the embedding matrix."""
+
+    def __init__(self, config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) -> (…, vocab)."""
+        return self.decoder(self.norm(nn.functional.gelu(self.dense(hidden)))) + self.bias
+
+
+class Pooler(nn.Module):
+    """The first token of a sequence stands for the whole of it."""
+
+    def __init__(self, config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
+        """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
+        packed -> (sequences, hidden)."""
+        first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
+        return self.dropout(torch.tanh(self.dense(first)))
+
+
+def choose_positions(hidden: Tensor, labels: Tensor | None, positions: Tensor | None, sparse: bool):
+    """Keep only the tokens that have to be predicted: the vocabulary is wide, and few tokens are hidden.
+
+    Args:
+        hidden: (batch, tokens, hidden).
+        labels: (batch, tokens) int64, -100 where nothing is asked; or None.
+        positions: (answers) int64 places in the flattened batch; they win over `labels`.
+        sparse: without `positions`, keep the labelled tokens alone.
+    Returns:
+        (answers, hidden) or, when all are kept, (batch, tokens, hidden); and the labels of the same tokens.
+    """
+    if positions is None and sparse and labels is not None:
+        positions = (labels.flatten() != -100).nonzero().squeeze(1)
+    if positions is None:
+        return hidden, labels
+    return hidden.flatten(0, 1)[positions], None if labels is None else labels.flatten()[positions]
+
+
+def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats, averaged over the labels that are not -100."""
+    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100)
