@@ -132,8 +132,7 @@ def open_plans(
             language=config.language,
         )
 
-    corpus, held_out = (text and cached(text) for text in texts)
-    assert corpus is not None
+    corpus, held_out = cached(texts[0]), cached(texts[1]) if texts[1] else None
     if held_out:
         regions, held_regions = [(0, len(corpus.tokens))], [(0, len(held_out.tokens))]
     else:

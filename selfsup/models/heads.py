@@ -21,6 +21,7 @@ class PreTrainingOutput(ModelOutput):
 class TiedVocabulary:
     """Of models whose `predictions` guess tokens: the embedding matrix also scores them."""
 
+    predictions: "MaskedTokenHead"
     _tied_weights_keys = {"predictions.decoder.weight": "encoder.embeddings.tokens.weight"}  # noqa: RUF012
 
     def get_output_embeddings(self) -> nn.Linear:
