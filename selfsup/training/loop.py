@@ -183,10 +183,10 @@ def fit(
                     "seconds": state["seconds"] + seconds,
                 }
                 report.advance(figures["loss"], tokens / seconds)
-                if (step + 1) % train.log_every == 0 or step == 0:
+                finished = step + 1 == state["num_steps"]
+                if (step + 1) % train.log_every == 0 or step == 0 or finished:
                     figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
                     report.log(step + 1, figures)
-                finished = step + 1 == state["num_steps"]
                 better = False
                 if (step + 1) % train.eval_every == 0 or finished:
                     score = score_now(step + 1)
