@@ -42,5 +42,6 @@ def test_order_is_learnt_where_it_can_be_read(tmp_path):
     environment = os.environ | {"SELFSUP_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     subprocess.run([*map(str, command), *flags], check=True, capture_output=True, env=environment)
     results = json.loads((run / "results.json").read_text())
+    print(f"order: {results['validation_order_accuracy']:.1%} right of {results['validation_order_count']} pairs")
     assert results["validation_order_interval"][0] > 0.85
     assert results["tokens_perplexity"] < results["unigram_perplexity"] / 3
