@@ -31,6 +31,8 @@ def main(model: Path, sentences: list[str] = list(SENTENCES), best: int = 3) -> 
     fill = pipeline("fill-mask", model=network, tokenizer=tokenizer, top_k=best)
     rows: list[tuple[str, ...]] = [("hidden word", "guesses")]
     for sentence in sentences:
+        if sentence.count(tokenizer.mask_token) != 1:
+            raise ValueError(f"one {tokenizer.mask_token} is wanted in every sentence, but this came: {sentence}")
         guesses = ", ".join(f"{guess['token_str'].strip()} {guess['score']:.0%}" for guess in fill(sentence))
         rows.append((sentence, guesses))
     print(f"\n{table(rows)}\n")

@@ -44,4 +44,4 @@ def test_order_is_learnt_where_it_can_be_read(tmp_path):
     results = json.loads((run / "results.json").read_text())
     print(f"order: {results['validation_order_accuracy']:.1%} right of {results['validation_order_count']} pairs")
     assert results["validation_order_interval"][0] > 0.85
-    assert results["tokens_perplexity"] < results["unigram_perplexity"] / 3
+    assert results["validation_tokens_perplexity"] < results["unigram_perplexity"] / 3

@@ -17,8 +17,7 @@ from selfsup.data.cleaning import paragraphs
 from selfsup.data.sentences import split_sentences
 from selfsup.data.sources import Text
 
-FORMAT = 1  # raise it when cleaning, sentences or the files change: old caches are then made anew
-LONGEST_SENTENCE = 256  # tokens; text without full stops is cut there, or a plan would skip most of it
+FORMAT = 2  # raise it when cleaning, sentences or the files change: old caches are then made anew
 _READ_TOKENS = 1_000_000
 
 Region = tuple[int, int]
@@ -150,27 +149,20 @@ def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, 
         for number, sentences in _sentences(text, language):
             pieces = encode(sentences)
             sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-            if not sizes.any():
+            sizes = sizes[sizes > 0]
+            if not len(sizes):
                 continue
             ids = np.fromiter(chain.from_iterable(pieces), dtype=dtypes["tokens"], count=int(sizes.sum()))
             if number != document:
                 document = number
                 files["documents"].write(np.int64(total).tobytes())
-            files["sentences"].write((total + _starts(sizes)).tobytes())
+            files["sentences"].write((total + np.cumsum(sizes) - sizes).tobytes())
             files["tokens"].write(ids.tobytes())
             total += len(ids)
             bar.update(len(ids))
     if not total:
         raise ValueError(f"{text.name} holds no words: give a text with at least a few sentences")
     (folder / "meta.json").write_text(json.dumps({"name": text.name, "tokens": total, "dtypes": dtypes}))
-
-
-def _starts(sizes: np.ndarray) -> np.ndarray:
-    """Where sentences of these sizes start; one longer than `LONGEST_SENTENCE` counts as several."""
-    starts = np.cumsum(sizes) - sizes
-    parts = -(-sizes // LONGEST_SENTENCE)  # 0 for an empty sentence
-    which = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
-    return np.repeat(starts, parts) + which * LONGEST_SENTENCE
 
 
 def _sentences(text: Text, language: str) -> Iterator[tuple[int, list[str]]]:

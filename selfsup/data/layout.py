@@ -66,7 +66,8 @@ def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) 
 
     A pair is as long as `room`, or, near the end of its unit, as what is left less the longest sentence in it: then
     the second segment fits wherever the first was cut. Choosing pairs by whether they fit would favour first segments
-    that end near the end of a sentence, and that is a leak.
+    that end near the end of a sentence, and that is a leak. What is left for no pair is read as single segments, one
+    after the other; so is the first sentence of a unit, since the start of a document would always be in A.
 
     Args:
         units: (units, 2) int64, as for `lay_out`.
@@ -78,23 +79,26 @@ def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) 
     Source:
         Lan et al. 2019, "ALBERT", section 3.1 (sentence order); the rule of lengths is ours.
     """
-    place, stop = units[:, 0].copy(), units[:, 1].copy()
-    longest = _longest_to_come(units, starts)
+    place, stop = units[:, 0], units[:, 1]
+    opening = _next_start(starts, place + 1, stop)  # where the first sentence of each unit ends
+    longest = np.append(_longest_to_come(units, starts), 0)
+    known = np.append(starts, np.iinfo(np.int64).max)
     found = []
     while len(place):
-        left = np.minimum(room, stop - place - longest[np.searchsorted(starts, place)])
+        here = np.searchsorted(starts, place)
+        left = np.minimum(room, stop - place - longest[here])
         first = np.rint(np.maximum(left, 0) * rng.uniform(0.3, 0.7, len(left))).astype(np.int64)
         a_stop = place + first
         b_start = _next_start(starts, a_stop, stop)
         b_stop = b_start + left - first
 
-        alone = left < SHORTEST_PAIR
-        a_stop = np.where(alone, np.minimum(place + room, stop), a_stop)
-        b_start, b_stop = np.where(alone, a_stop, b_start), np.where(alone, a_stop, b_stop)
+        alone = (place < opening) | (known[here] != place) | (left < SHORTEST_PAIR)
+        end = np.minimum(place + room, np.where(place < opening, opening, stop))
+        a_stop, b_start, b_stop = (np.where(alone, end, bound) for bound in (a_stop, b_start, b_stop))
         found.append(np.stack((place, a_stop, b_start, b_stop), axis=1))
 
-        place = _next_start(starts, b_stop, stop)
-        place, stop = place[place < stop], stop[place < stop]
+        place = np.where(alone, end, _next_start(starts, b_stop, stop))
+        place, stop, opening = (array[place < stop] for array in (place, stop, opening))
     return np.concatenate(found) if found else np.zeros((0, 4), dtype=np.int64)
 
 

@@ -230,11 +230,13 @@ def _mirror(source: Source, data_root: Path | None) -> Path | None:
 def _walk(folder: Path, split: str) -> Iterator[Path]:
     """The data files of a folder in sorted order; of folders of splits, only those of the split."""
     if splits := _splits(folder):
+        # What lies below a folder parted by splits would belong to all of them, validation included.
         yield from _of_split(folder, splits, split)
+        return
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
             yield from _walk(path, split)
-        elif not splits and _format(path):
+        elif _format(path):
             yield path
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from selfsup.data.cleaning import paragraphs
 from selfsup.data.corpus import Corpus, open_corpus
 from selfsup.data.plan import Plan, Stage
+from selfsup.data.sentences import LANGUAGES
 from selfsup.data.sources import Text, find_text, has_split
 from selfsup.tokenization.encode import batch_encoder, fingerprint
 from selfsup.tokenization.train import train_tokenizer
@@ -39,6 +40,16 @@ class DataConfig:
     stages: list[Stage] | None = None
     cache_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.language not in LANGUAGES:
+            raise ValueError(
+                f"language must be one of {', '.join(LANGUAGES)}, but {self.language!r} came: take the nearest one, "
+                "it only decides where sentences end"
+            )
+        if not 0 < self.validation_share < 1:
+            raise ValueError(f"validation_share must lie between 0 and 1, but {self.validation_share} came")
+        self.all_stages()
+
     def all_stages(self) -> list[Stage]:
         """The stages, one of them unless they were given."""
         return self.stages or [Stage(self.block_size, self.batch_size)]
@@ -64,15 +75,21 @@ def find_texts(name: str, config: DataConfig, data_root: Path | None = None) -> 
     Returns:
         the training text; the validation text that the configuration names, else the split of that name, else None.
     Raises:
-        ValueError: there is no such text.
+        ValueError: there is no such text, or both are the same.
     """
 
     def find(name: str, split: str = "train") -> Text:
         return find_text(name, split=split, data_root=data_root, column=config.column)
 
-    if config.validation:
-        return find(name), find(config.validation)
-    return find(name), find(name, "validation") if has_split(name, "validation", data_root) else None
+    named = config.validation or name
+    if has_split(named, "validation", data_root):
+        return find(name), find(named, "validation")
+    if not config.validation:
+        return find(name), None
+    training, validation = find(name), find(config.validation)
+    if training.fingerprint == validation.fingerprint:
+        raise ValueError(f"validation must be another text than the corpus, but {name} came for both: leave it out")
+    return training, validation
 
 
 def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
@@ -87,13 +104,16 @@ def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
     Raises:
         ValueError: there is too little text for so many pieces.
     """
-    folder = run / "tokenizer"
-    if not (folder / "tokenizer.json").exists():
+    folder, learnt = run / "tokenizer", f"{text.fingerprint} {vocab_size}"
+    mark = folder / "learnt_from"  # an earlier try in this folder may have had other text or another size
+    if not mark.exists() or mark.read_text() != learnt:
         print(f"training a tokenizer of {vocab_size:,} pieces on {text.name}")
         try:
             train_tokenizer(read_paragraphs(text), folder, vocab_size=vocab_size)
         except ValueError as error:
-            raise ValueError(f"{error} The flag is --model.vocab_size.") from error
+            flag = " The flag is --model.vocab_size." if "vocab_size" in str(error) else ""
+            raise ValueError(f"{text.name}: {error}{flag}") from error
+        mark.write_text(learnt)
     return str(folder)
 
 

@@ -38,12 +38,11 @@ class MaskedTokenHead(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, hidden) -> (…, vocab)."""
-        return self.decoder(self.norm(nn.functional.gelu(self.dense(hidden)))) + self.bias
+        return self.decoder(self.norm(nn.functional.gelu(self.dense(hidden))))
 
 
 class Pooler(nn.Module):

@@ -135,8 +135,6 @@ class TextEncoderPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
-        elif isinstance(module, MaskedTokenHead):
-            init.zeros_(module.bias)
 
 
 class TextEncoderModel(TextEncoderPreTrainedModel):

@@ -11,7 +11,7 @@ from selfsup.objectives.objective import Batch, Example, Objective
 from selfsup.tokenization.align import Words
 from selfsup.tokenization.segments import frame
 
-EVALUATION_RATE = 0.15  # whatever the share in training, so that runs can be compared
+EVALUATION_RATE = 0.15  # whatever share and unit in training: runs on the same text and segments can be compared
 
 
 class MaskedTokens(Objective):
@@ -25,7 +25,7 @@ class MaskedTokens(Objective):
     Args:
         rate: share of ordinary tokens to hide, above 0 and at most 1.
         final_rate: the share at the end of the run, reached in a straight line; the same as `rate` if absent.
-            Validation always hides 15 %.
+            Validation always hides 15 % of the tokens, one by one.
         unit: what is hidden together: a token, a word, or a span of 1 to `max_span` words.
         max_span: longest span in words.
         weight: factor of the loss in a `Joint`.
@@ -74,7 +74,7 @@ class MaskedTokens(Objective):
             rate = EVALUATION_RATE
         else:
             rate = self.rate + (self.final_rate - self.rate) * progress
-        units = self._units(ids, rng)
+        units = self._units(ids, "token" if progress is None else self.unit, rng)
         hidden = np.flatnonzero(choose(units, rate, rng))
         fate = rng.random(len(hidden))
         random_ids = rng.choice(self.ordinary, len(hidden))
@@ -83,13 +83,13 @@ class MaskedTokens(Objective):
         input_ids[hidden], labels[hidden] = shown, ids[hidden]
         return {**example, "input_ids": input_ids, "labels": labels}
 
-    def _units(self, ids: np.ndarray, rng: Generator) -> np.ndarray:
+    def _units(self, ids: np.ndarray, unit: str, rng: Generator) -> np.ndarray:
         """(tokens) int64: which unit a token is hidden with, -1 for special tokens."""
-        if self.unit == "token":
+        if unit == "token":
             special = self.words.special[ids]
             return np.where(special, -1, np.cumsum(~special) - 1)
         words = self.words.ids(ids)
-        if self.unit == "word":
+        if unit == "word":
             return words
         return join_words(words, self.max_span, rng)
 

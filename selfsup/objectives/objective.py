@@ -31,6 +31,7 @@ class Objective(ABC):
     turns: ClassVar[tuple[str, ...]] = ("model",)  # players that step, one after the other
     additive: ClassVar[bool] = True  # is the loss a plain sum over answers?
     rearranges: ClassVar[bool] = False  # moves tokens about: goes first in a `Joint`
+    max_tokens: int | None = None  # that the model reads at once; known once bound
 
     def __init__(self, weight: float = 1.0) -> None:
         if not weight > 0:
@@ -50,6 +51,7 @@ class Objective(ABC):
         if self.cls_id is None or self.sep_id is None:
             raise ValueError(f"{type(self).__name__} needs a tokenizer with [CLS] and [SEP], but this one lacks them")
         self.padding = {"input_ids": tokenizer.pad_token_id or 0}
+        self.max_tokens = getattr(config, "max_position_embeddings", None)
         self.fields = accepted_fields(self.auto_class, config)
 
     @property
@@ -129,7 +131,7 @@ class Joint(Objective):
         for member in self.members:
             member.bind(tokenizer, config)
             member.fields = accepted_fields(self.auto_class, config)
-        self.fields = self.members[0].fields
+        self.fields, self.max_tokens = self.members[0].fields, self.members[0].max_tokens
         self.padding = {name: value for member in self.members for name, value in member.padding.items()}
 
     def encode(self, example: Example) -> Example:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -57,11 +58,11 @@ def save_checkpoint(
         shutil.rmtree(folder, ignore_errors=True)  # an older one of the same step, replaced by its equal
         partial.rename(folder)
         _sync(root)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # a full disk is the one or the other
         shutil.rmtree(partial, ignore_errors=True)
         raise OSError(
-            f"the checkpoint of step {step} could not be written to {root} ({error.strerror}): "
-            "free some disk or choose another output; earlier checkpoints are intact, --resume continues from the last"
+            f"the checkpoint of step {step} could not be written to {root} ({getattr(error, 'strerror', error)}): free "
+            "some disk or choose another output; earlier checkpoints are intact, --resume true continues from the last"
         ) from error
     return folder
 
@@ -109,7 +110,11 @@ def prune(root: Path, keep: int, best: int | None) -> None:
     """Delete all but the last `keep` checkpoints and the one of step `best`."""
     for folder in checkpoints(root)[:-keep] if keep else []:
         if best is None or folder.name != f"checkpoint-{best:08d}":
-            shutil.rmtree(folder, ignore_errors=True)
+            aside = root / f".{folder.name}.old"  # so that a half-deleted one never looks whole
+            folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+    for left in root.glob(".checkpoint-*"):  # of processes that were killed
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _weights(player: nn.Module) -> dict[str, Tensor]:

@@ -1,12 +1,15 @@
 """What every command does first: typed arguments from flags and YAML, a record of them, and a look at the machine."""
 
 import atexit
+import ctypes
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,11 +35,11 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
     parser.add_argument("--config", action="config", help="YAML file with arguments; flags win over it")
     parser.add_function_arguments(main, skip={"arguments"})
     parsed = parser.parse_args()
-    given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
-    if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
-        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
-    given.pop("__default_config__", None)
     try:
+        given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
+        if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
+            given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
+        given.pop("__default_config__", None)
         main(**given)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -64,9 +67,12 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
     """
     import torch
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
 
     _quiet_libraries()
-    accelerator = Accelerator(log_with=tracker, project_dir=folder)
+    _end_with_launcher()
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one encodes a large corpus
+    accelerator = Accelerator(log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
@@ -112,12 +118,18 @@ def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:
     accelerator.wait_for_everyone()
     if taken and not resume:
         raise ValueError(
-            f"{folder} holds a run already: add --resume to go on with it, or choose another output folder"
+            f"{folder} holds a run already: add --resume true to go on with it, or choose another output folder"
         )
     if accelerator.is_main_process and not taken:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.yaml").write_text(arguments)
     accelerator.wait_for_everyone()
+
+
+def _end_with_launcher() -> None:
+    """When `accelerate launch` is terminated, be terminated too, which saves; else this process would run on alone."""
+    if sys.platform == "linux" and "ACCELERATE_MIXED_PRECISION" in os.environ:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def _quiet_libraries() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,13 +48,15 @@ class Score:
         """95 % interval of the accuracy."""
         return wilson(self.hits[name], self.counts[name])
 
-    def figures(self) -> dict[str, float]:
-        """Everything as flat numbers, for logs."""
-        figures = {"validation_loss": self.total}
+    def figures(self) -> dict[str, Any]:
+        """Everything by name, for logs; the interval of an accuracy as a pair."""
+        figures: dict[str, Any] = {"validation_loss": self.total}
         for name, loss in self.losses.items():
             figures |= {f"validation_{name}_loss": loss, f"validation_{name}_count": self.counts[name]}
+            figures[f"validation_{name}_perplexity"] = self.perplexity(name)
         for name in self.hits:
             figures[f"validation_{name}_accuracy"] = self.accuracy(name)
+            figures[f"validation_{name}_interval"] = self.interval(name)
         return figures
 
 

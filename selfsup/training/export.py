@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -29,12 +30,15 @@ def build_model(
         model = auto.from_config(config)
     else:
         try:
-            model = auto.from_pretrained(init_from)
+            # In fp32 whatever the file holds: an optimizer's small steps vanish in 16 bits.
+            model, info = auto.from_pretrained(init_from, dtype=torch.float32, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, "
                 f"but {init_from} did not open: {str(error).splitlines()[0]}"
             ) from error
+        if info["missing_keys"]:
+            print(f"not in {init_from}, so they start afresh: {', '.join(sorted(info['missing_keys']))}")
     if model.config.vocab_size < len(tokenizer):
         raise ValueError(
             f"the tokenizer has {len(tokenizer)} pieces, but the model has room for {model.config.vocab_size}: "

@@ -1,6 +1,5 @@
 """The loop: prepare, iterate, count, log, save, in the order in which it happens."""
 
-import json
 import math
 import signal
 import threading
@@ -8,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class TrainConfig:
     """How long a run is, and what it leaves behind.
 
     Args:
-        num_steps: optimizer updates.
-        max_minutes: in place of `num_steps`: turned into a number of steps once, after the first 50.
+        num_steps: optimizer updates; or give `max_minutes`.
+        max_minutes: of steps and validations, turned into a number of steps once, after the first 50.
         micro_batch_size: rows of one forward pass; None for all rows of a process at once.
         eval_every: steps between validations.
         eval_rows: rows of the validation set that are scored.
@@ -49,7 +49,7 @@ class TrainConfig:
         activation_checkpointing: forget inner results and compute them again: less memory, a third more time.
     """
 
-    num_steps: int = 2000
+    num_steps: int | None = None
     max_minutes: float | None = None
     micro_batch_size: int | None = None
     eval_every: int = 250
@@ -63,9 +63,16 @@ class TrainConfig:
     activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "eval_every", "eval_rows", "save_every", "keep", "log_every"):
-            if getattr(self, name) < 1:
+        if (self.num_steps is None) == (self.max_minutes is None):
+            raise ValueError(
+                f"either num_steps or max_minutes is wanted, but {self.num_steps} and {self.max_minutes} came: "
+                "set the other one to null (--train.max_minutes null)"
+            )
+        for name in ("num_steps", "micro_batch_size", "eval_every", "eval_rows", "save_every", "keep", "log_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but {getattr(self, name)} came")
+        if self.workers < 0 or (self.max_minutes is not None and self.max_minutes <= 0):
+            raise ValueError("workers must not be negative, and max_minutes must be above 0")
 
 
 class Stopped(Exception):
@@ -77,7 +84,7 @@ class Stopped(Exception):
     """
 
     def __init__(self, signal_number: int, step: int) -> None:
-        super().__init__(f"stopped by signal {signal_number} after step {step}; --resume continues from there")
+        super().__init__(f"stopped by signal {signal_number} after step {step}; --resume true continues from there")
         self.signal_number = signal_number
 
 
@@ -118,18 +125,28 @@ def fit(
             f"max_minutes measures the first {PROBE_STEPS} steps, which must lie in the warm-up: set warmup_steps to "
             f"{PROBE_STEPS} or more, but {optim.warmup_steps} came"
         )
+    longest = max(stage.block_size for stage in plan.stages)
+    if objective.max_tokens and longest > objective.max_tokens:
+        raise ValueError(
+            f"the model reads at most {objective.max_tokens} tokens, but a block has {longest}: lower "
+            "--data.block_size or, for a fresh model, raise --model.max_position_embeddings"
+        )
     root = folder / "checkpoints"
     bare = dict(players)
+    if train.activation_checkpointing:
+        for player in bare.values():
+            player.activation_checkpointing_enable()  # type: ignore[operator]
     players, optimizers = _prepare(players, optim, accelerator)
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": None if train.max_minutes else train.num_steps}
-    state |= {"best_step": None, "best_loss": None, "data": _data_key(plan)}
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": train.num_steps}
+    state |= {"best_step": None, "best_loss": None, "run": _run_key(objective, optim, plan, held_out, train)}
     state |= {"seconds": 0.0, "eval_seconds": 0.0}  # of all steps, and of the last validation
     if resume and checkpoints(root):
         saved = load_checkpoint(checkpoints(root)[-1], bare, optimizers)
-        if saved["data"] != state["data"]:
+        if saved["run"] != state["run"]:
             raise ValueError(
-                f"the checkpoints in {root} are of another text, tokenizer, block or batch size or seed: give the "
-                "arguments of the first run (they are in its run.yaml), or another output folder"
+                f"the checkpoints in {root} are of another text, tokenizer, validation set, block or batch size, seed, "
+                "optimizer or objective: give the arguments of the first run (they are in its run.yaml), or another "
+                "output folder"
             )
         state |= saved if train.max_minutes else saved | {"num_steps": train.num_steps}
     report = Report(folder, accelerator, state["step"])
@@ -137,11 +154,17 @@ def fit(
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
     score: Score | None = None
 
+    eval_size = train.micro_batch_size or max(1, plan.stages[-1].batch_size // accelerator.num_processes)
+
     def score_now(step: int) -> Score:
         began = time.monotonic()
-        eval_size = train.micro_batch_size or max(1, plan.stages[0].batch_size // accelerator.num_processes)
         score = evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
         state["eval_seconds"] = time.monotonic() - began
+        if not any(score.counts.values()):
+            raise ValueError(
+                f"{held_out.corpus.name} holds no question for {', '.join(score.counts)}: give longer texts"
+            )
+        _check({f"validation {name} loss": loss for name, loss in score.losses.items()}, step, root)
         report.log(step, score.figures())
         report.say(_sentence(step, score))
         return score
@@ -171,7 +194,7 @@ def fit(
                 figures = take_step(
                     players, optimizers, objective, micro_batches, clip_norm=optim.clip_norm, accelerator=accelerator
                 )
-                _check(figures, step, root)
+                _check(figures, step + 1, root)
                 tokens, *heard = total(
                     accelerator, [sum(map(num_tokens, micro_batches)), *(number in received for number in SIGNALS)]
                 )
@@ -200,8 +223,11 @@ def fit(
                 clock = time.monotonic()
             if probing:
                 state["num_steps"] = _steps_for(train, state["seconds"], state["eval_seconds"])
-                report.say(f"{train.max_minutes} minutes are {state['num_steps']} steps")
-    return score or evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=1)
+                report.settle(state["num_steps"])
+                save(state["step"])
+    return score or evaluate(
+        players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=eval_size
+    )
 
 
 def _prepare(
@@ -237,7 +263,7 @@ def _check(figures: Mapping[str, float], step: int, root: Path) -> None:
         kept = checkpoints(root)
         where = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
         raise ValueError(
-            f"at step {step + 1} {', '.join(f'{name} was {figures[name]}' for name in broken)}, a finite number was "
+            f"at step {step} {', '.join(f'{name} was {figures[name]}' for name in broken)}, a finite number was "
             f"wanted: lower the learning rate or look at the data around this step; {where}"
         )
 
@@ -256,17 +282,26 @@ def _steps_for(train: TrainConfig, seconds: float, eval_seconds: float) -> int:
     return broadcast_object_list([max(num_steps, PROBE_STEPS + 1)])[0]
 
 
-def _data_key(plan: Plan) -> str:
-    """Names the order of the data, so that a checkpoint is not continued on another one."""
-    stages = [(stage.block_size, stage.batch_size, stage.until) for stage in plan.stages]
-    return json.dumps([plan.corpus.folder.name, len(plan.slices), stages, plan.num_segments, plan.pack, plan.seed])
+def _run_key(objective: Objective, optim: OptimConfig, plan: Plan, held_out: Plan, train: TrainConfig) -> str:
+    """Names what is read, in which order, what is scored and what moves: a checkpoint goes on with nothing else."""
+    key = blake2b(repr((objective.weights, optim.name, train.eval_rows)).encode(), digest_size=16)
+    for part in (plan, held_out):
+        key.update(repr((part.corpus.folder.name, part.stages, part.num_segments, part.pack, part.seed)).encode())
+        key.update(part.slices.tobytes())
+    return key.hexdigest()
 
 
 def _sentence(step: int, score: Score) -> str:
     parts = []
     for name, loss in score.losses.items():
-        accuracy = f", {score.accuracy(name):.1%} right" if name in score.hits else ""
-        parts.append(f"{name}: loss {loss:.4f}{accuracy}")
+        if not score.counts[name]:
+            parts.append(f"{name}: nothing was asked")
+            continue
+        part = f"{name}: loss {loss:.4f}"
+        if name in score.hits:
+            low, high = score.interval(name)
+            part += f", {score.accuracy(name):.1%} right ({low:.1%} to {high:.1%})"
+        parts.append(part)
     return f"step {step:>6}  validation  " + "   ".join(parts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from accelerate import Accelerator
 from tqdm import tqdm
 
@@ -42,6 +43,17 @@ class Report:
         """Tell the bar how long the run is."""
         self.bar.total = num_steps
         self.bar.refresh()
+
+    def settle(self, num_steps: int) -> None:
+        """Write into run.yaml how many steps the minutes came to: so it replays the run, whatever the clock."""
+        self.say(f"the minutes asked for are {num_steps} steps")
+        record = self.file.with_name("run.yaml")
+        if self.main and record.exists():
+            text = record.read_text()
+            arguments = yaml.safe_load(text)
+            arguments["train"] |= {"num_steps": num_steps, "max_minutes": None}
+            header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+            record.write_text(header + yaml.safe_dump(arguments, sort_keys=False))
 
     def advance(self, loss: float, tokens_per_second: float) -> None:
         """One step was done."""

@@ -44,10 +44,10 @@ def summarise(
     if "tokens" in score.losses:
         counts = plan.corpus.counts(plan.regions)
         unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch()[:eval_rows], objective))
-        figures |= {"tokens_perplexity": score.perplexity("tokens"), "unigram_perplexity": unigram}
+        figures["unigram_perplexity"] = unigram
         rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
-    for name in score.hits:
-        low, high = figures[f"validation_{name}_interval"] = score.interval(name)
+    for name in (name for name in score.hits if score.counts[name]):
+        low, high = score.interval(name)
         chance = "50.0 %  (chance)" if name == "order" else ""
         share = f"{100 * score.accuracy(name):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
         rows.append((f"{name}: share right (95 % interval)", share, chance))
@@ -67,7 +67,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 def peak_memory_gib() -> float:
     """Most memory held at once: the device's on a GPU, else the process's own."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
+    if torch.cuda.is_available() and (most := torch.cuda.max_memory_allocated()):
+        return most / 2**30
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

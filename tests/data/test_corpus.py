@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selfsup.data.corpus import LONGEST_SENTENCE, Corpus, open_corpus
+from selfsup.data.corpus import Corpus, open_corpus
 from selfsup.data.sources import Text
 
 
@@ -95,14 +95,6 @@ def test_ids_fit_their_type(tmp_path, vocab_size, dtype):
     corpus = cached(tmp_path, [[f"1x{vocab_size - 1}."]], vocab_size=vocab_size)
     assert corpus.tokens.dtype == dtype
     assert corpus.tokens.tolist() == [vocab_size - 1]
-
-
-def test_a_long_sentence_counts_as_several(tmp_path):
-    corpus = cached(tmp_path, [[f"{2 * LONGEST_SENTENCE + 1}x7. 1x8."], [f"{LONGEST_SENTENCE}x9."]])
-    total = 2 * LONGEST_SENTENCE + 1
-    assert corpus.sentences.tolist() == [0, 256, 512, total, total + 1]
-    assert corpus.documents.tolist() == [0, total + 1]
-    assert len(corpus.tokens) == total + 1 + LONGEST_SENTENCE
 
 
 def test_what_has_no_tokens_leaves_no_trace(tmp_path):

@@ -47,11 +47,12 @@ class TestPairs:
             assert (np.diff(bounds, axis=1) >= 0).all()  # a_start <= a_stop <= b_start <= b_stop
             assert (bounds[:, 0] < bounds[:, 1]).all()
 
-    def test_every_segment_starts_at_a_sentence_start(self):
+    def test_both_segments_of_a_pair_start_at_a_sentence_start_but_never_that_of_a_unit(self):
         for units, starts, room, rng in texts():
             bounds = cut_pairs(units, starts, room, rng)
-            assert np.isin(bounds[:, 0], starts).all()
-            assert np.isin(bounds[bounds[:, 2] < bounds[:, 3], 2], starts).all()
+            pairs = bounds[bounds[:, 2] < bounds[:, 3]]
+            assert np.isin(pairs[:, [0, 2]], starts).all()
+            assert not np.isin(pairs[:, [0, 2]], units[:, 0]).any()
 
     def test_b_is_the_first_sentence_after_the_cut(self):
         for units, starts, room, rng in texts():
@@ -82,12 +83,20 @@ class TestPairs:
             ends = np.append(starts[1:], units[-1, 1]).clip(
                 max=units[np.searchsorted(units[:, 0], starts, "right") - 1, 1]
             )
-            for (place, *_), size, stop, pair in zip(
-                bounds, text, units[unit, 1], bounds[:, 2] < bounds[:, 3], strict=True
+            for (place, *_), size, (start, stop), pair in zip(
+                bounds, text, units[unit], bounds[:, 2] < bounds[:, 3], strict=True
             ):
+                opening = ends[np.searchsorted(starts, start)]
+                if place < opening:  # the first sentence of a unit stands alone
+                    assert not pair
+                    assert size == min(room, opening - place)
+                    continue
                 inside = (place <= starts) & (starts < stop)
-                longest = (ends - starts)[inside].max()
-                if stop - place - longest >= room:
+                longest = (ends - starts)[inside].max(initial=0)
+                if place not in starts:  # what is left is read on and on
+                    assert not pair
+                    assert size == min(room, stop - place)
+                elif stop - place - longest >= room:
                     assert pair
                     assert size == room
                 elif pair:
@@ -95,19 +104,25 @@ class TestPairs:
                 else:
                     assert size == min(room, stop - place)
 
+    def test_text_without_stops_is_read_whole(self):
+        bounds = cut_pairs(np.array([[0, 1000]]), np.array([0]), 125, np.random.default_rng(0))
+        assert bounds[:, :2].tolist() == [[place, min(place + 125, 1000)] for place in range(0, 1000, 125)]
+        assert (bounds[:, 2] == bounds[:, 3]).all()
+
     def test_no_token_is_read_twice(self):
         for units, starts, room, rng in texts():
             bounds = cut_pairs(units, starts, room, rng)
             assert times_read(bounds, units[-1, 1]).max() == 1
 
     def test_hand_worked(self):
-        """Sentences of 10 tokens, 60 tokens, room 40: the first pair is full, what is left is 20 - 10 < 16 or less."""
-        units, starts = np.array([[100, 160]]), np.arange(100, 160, 10)
-        first, *rest = cut_pairs(units, starts, 40, np.random.default_rng(0)).tolist()
-        a = first[1] - 100
-        assert first == [100, 100 + a, 100 + -(-a // 10) * 10, 100 + -(-a // 10) * 10 + 40 - a]
+        """Sentences of 10 tokens, 70 tokens, room 40: the first sentence, a full pair, and less than 16 for another."""
+        units, starts = np.array([[100, 170]]), np.arange(100, 170, 10)
+        opening, first, *rest = cut_pairs(units, starts, 40, np.random.default_rng(0)).tolist()
+        assert opening == [100, 110, 110, 110]
+        a = first[1] - 110
+        assert first == [110, 110 + a, 110 + -(-a // 10) * 10, 110 + -(-a // 10) * 10 + 40 - a]
         (last,) = rest
-        assert last == [-(-first[3] // 10) * 10, 160, 160, 160]
+        assert last == [-(-first[3] // 10) * 10, 170, 170, 170]
 
     def test_nothing_comes_of_nothing(self):
         nothing = np.zeros((0, 2), dtype=np.int64)
@@ -296,28 +311,30 @@ def test_edges_of_the_naive_rule_tell_the_order(speeches):
     assert accuracy > 0.75
 
 
-def short_documents(tokenizer, folder: Path) -> Corpus:
-    """20,000 documents of 2 to 8 sentences of 3 to 30 random pieces: a capital, commas now and then, a full stop."""
+def made_up_documents(tokenizer, folder: Path, longest: int) -> Corpus:
+    """20,000 documents of 3 to 9 sentences of random pieces: a capital, commas now and then, a full stop."""
     rng = np.random.default_rng(0)
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     capital, comma, stop, other = (
         np.flatnonzero([fits(piece.lstrip("▁")) for piece in pieces])
         for fits in (lambda piece: piece.isalpha() and piece.isupper(), ",".__eq__, ".".__eq__, str.islower)
     )
-    num_sentences = rng.integers(2, 8, 20_000, endpoint=True)
-    sizes = rng.integers(3, 30, num_sentences.sum(), endpoint=True)
+    num_sentences = rng.integers(3, 9, 20_000, endpoint=True)
+    sizes = rng.integers(3, longest, num_sentences.sum(), endpoint=True)
     sentences = np.cumsum(sizes) - sizes
     tokens = np.where(rng.random(sizes.sum()) < 0.1, rng.choice(comma, sizes.sum()), rng.choice(other, sizes.sum()))
     tokens[sentences], tokens[sentences + sizes - 1] = rng.choice(capital, len(sizes)), rng.choice(stop, len(sizes))
+    tokens[sentences[np.cumsum(num_sentences) - num_sentences]] = capital[0]  # all documents begin alike
     documents = sentences[np.cumsum(num_sentences) - num_sentences]
-    return Corpus(folder, "short documents", len(pieces), tokens.astype(np.uint16), sentences, documents)
+    return Corpus(folder, "made up", len(pieces), tokens.astype(np.uint16), sentences, documents)
 
 
-def test_edges_of_short_documents_do_not_tell_the_order(tiny_tokenizer, tmp_path):
-    """Most documents are shorter than a block, so that every pair ends near the end of its document."""
-    corpus = short_documents(tiny_tokenizer, tmp_path)
+@pytest.mark.parametrize("longest", [30, pytest.param(400, marks=pytest.mark.slow)])
+def test_edges_of_made_up_documents_do_not_tell_the_order(tiny_tokenizer, tmp_path, longest):
+    """Documents shorter than a block, so that every pair ends near the end of one; or sentences longer than a block."""
+    corpus = made_up_documents(tiny_tokenizer, tmp_path, longest)
     accuracy = guessed(*edges(corpus, pairs_of(corpus, 128, 20_000), tiny_tokenizer))
-    print(f"short documents: edges tell the order of {accuracy:.1%}")
+    print(f"documents of sentences up to {longest} tokens: edges tell the order of {accuracy:.1%}")
     assert accuracy == pytest.approx(0.5, abs=0.02)
 
 

@@ -4,6 +4,7 @@ import shutil
 from itertools import pairwise
 
 import pytest
+from transformers import AutoTokenizer
 
 from selfsup.data.plan import Stage
 from selfsup.data.sources import find_text
@@ -90,3 +91,26 @@ def test_a_run_trains_its_tokenizer_once(tiny_text_folder, tmp_path, capsys):
 def test_too_large_a_vocabulary_names_the_flag(tiny_text_folder, tmp_path):
     with pytest.raises(ValueError, match=r"--model\.vocab_size"):
         own_tokenizer(find_text(str(tiny_text_folder)), tmp_path, 30_000)
+
+
+def test_a_tokenizer_of_an_earlier_try_is_not_taken_for_this_one(tiny_text_folder, tmp_path):
+    text = find_text(str(tiny_text_folder))
+    for size in (384, 400):
+        folder = own_tokenizer(text, tmp_path, size)
+        assert len(AutoTokenizer.from_pretrained(folder)) == size
+
+
+def test_the_text_itself_is_no_validation_text(tiny_text_folder, config):
+    same = DataConfig(cache_dir=config.cache_dir, validation=str(tiny_text_folder))
+    with pytest.raises(ValueError, match="validation must be another text than the corpus"):
+        find_texts(str(tiny_text_folder), same)
+
+
+def test_below_a_folder_of_splits_nothing_is_read_twice(tmp_path):
+    for name in ("train.txt", "validation.txt", "extra/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"This is {name}.")
+    training, validation = find_texts(str(tmp_path), DataConfig())
+    assert [piece for _, piece in training.pieces()] == ["This is train.txt."]
+    assert validation is not None
+    assert [piece for _, piece in validation.pieces()] == ["This is validation.txt."]

@@ -103,6 +103,7 @@ def pretrain(
             "stops": stops,
             "processes": accelerator.num_processes,
             "epoch_rows": len(plan.epoch()),
+            "checkpointing": model.is_gradient_checkpointing,
         }
 
 

@@ -100,4 +100,4 @@ def test_no_pickle_is_read(launch, never_stopped, tmp_path):
 def test_another_text_is_not_gone_on_with(launch, tmp_path):
     launch("pretrain", tmp_path, train=TRAIN | {"num_steps": 1})
     result = launch("pretrain", tmp_path, train=TRAIN, batch_size=8, resume=True)
-    assert "another text, tokenizer, block or batch size or seed" in result["error"]
+    assert "another text, tokenizer, validation set, block or batch size, seed" in result["error"]

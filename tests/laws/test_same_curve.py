@@ -63,3 +63,13 @@ def test_bf16_comes_to_the_validation_loss_of_fp32(launch, tmp_path):
     ]
     assert losses[1] == pytest.approx(losses[0], abs=0.02)
     assert losses[1] != losses[0]
+
+
+def test_activation_checkpointing_changes_memory_and_nothing_else(launch, tmp_path):
+    weights = []
+    for on in (False, True):
+        train = {"num_steps": 5, "activation_checkpointing": on}
+        assert launch("pretrain", tmp_path / str(on), train=train, weights="float64")["checkpointing"] == on
+        weights.append(load_file(tmp_path / str(on) / "checkpoints" / "checkpoint-00000005" / "model.safetensors"))
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-10, atol=1e-12)

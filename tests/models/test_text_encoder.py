@@ -275,6 +275,7 @@ class TestWeights:
         model.resize_token_embeddings(len(before) + 3)
         assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
         assert torch.equal(model.get_input_embeddings().weight[: len(before)], before)
+        assert model(input_ids=torch.tensor([[5, 6]])).logits.shape == (1, 2, len(before) + 3)
 
 
 class TestTrainer:

@@ -129,7 +129,7 @@ def test_a_stopped_run_ends_as_the_signal_would(run, capsys):
     with pytest.raises(SystemExit) as end:
         run("--text", "stopped")
     assert end.value.code == 128 + 15
-    assert capsys.readouterr().err == "stopped by signal 15 after step 7; --resume continues from there\n"
+    assert capsys.readouterr().err == "stopped by signal 15 after step 7; --resume true continues from there\n"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ class TestClaim:
         claim(tmp_path, "text: a\n", accelerator(), resume=False)
         claim(tmp_path, "text: b\n", accelerator(), resume=False)  # failed before its first checkpoint
         (tmp_path / "checkpoints" / "checkpoint-00000010").mkdir(parents=True)
-        with pytest.raises(ValueError, match="holds a run already: add --resume to go on with it, or choose another"):
+        with pytest.raises(ValueError, match="holds a run already: add --resume true to go on with it, or"):
             claim(tmp_path, "text: c\n", accelerator(), resume=False)
         claim(tmp_path, "text: c\n", accelerator(), resume=True)
         assert (tmp_path / "run.yaml").read_text() == "text: b\n"

@@ -42,6 +42,14 @@ def test_lines_come_back_as_they_were_logged(tmp_path, capsys):
     assert (tmp_path / "curves.png").is_file()
 
 
+def test_minutes_are_settled_in_the_record(tmp_path):
+    (tmp_path / "run.yaml").write_text("# versions\ncorpus: a\ntrain:\n  num_steps: null\n  max_minutes: 6.0\n")
+    Report(tmp_path, Recorder()).settle(78)
+    assert (tmp_path / "run.yaml").read_text() == (
+        "# versions\ncorpus: a\ntrain:\n  num_steps: 78\n  max_minutes: null\n"
+    )
+
+
 def test_a_last_line_that_was_cut_is_left_out(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')

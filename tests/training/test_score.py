@@ -39,7 +39,10 @@ def test_score_by_hand():
         "validation_tokens_count": 200,
         "validation_order_loss": 0.5,
         "validation_order_count": 40,
+        "validation_tokens_perplexity": pytest.approx(8),
+        "validation_order_perplexity": pytest.approx(math.exp(0.5)),
         "validation_order_accuracy": 0.75,
+        "validation_order_interval": wilson(30, 40),
     }
 
 

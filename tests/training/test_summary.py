@@ -45,7 +45,7 @@ def test_a_run_stands_beside_what_needs_no_learning(tiny_corpus, tiny_tokenizer,
         "tokens_per_second": 70.0,
         "padding_share": plan.padding_share(),
     }
-    wanted |= {"tokens_perplexity": pytest.approx(9), "unigram_perplexity": unigram, **score.figures()}
+    wanted |= {"unigram_perplexity": unigram, **score.figures()}
     assert {name: figures[name] for name in wanted} == wanted
     assert figures["validation_order_interval"] == score.interval("order")
     assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(figures))
