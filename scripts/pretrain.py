@@ -47,12 +47,15 @@ def main(
     with accelerator.main_process_first():  # the others find tokenizer and cache made
         words = open_tokenizer(tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size))
         encoder = build_model(objective.auto_class, model, words, init_from)
+        players = {"model": encoder, **objective.further_players(encoder)}
         objective.bind(words, encoder.config)
-        plan, held_out = open_plans(texts, words, data, objective.num_segments, pack=objective.packs, seed=train.seed)
-    score = fit({"model": encoder}, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
+        plan, held_out = open_plans(texts, words, data, objective.num_segments, pack=objective.packs, seed=train.seed,
+                                    strangers=objective.strangers)  # fmt: skip
+    score = fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
                 folder=output, resume=resume, companions=(encoder.config, words))  # fmt: skip
     if accelerator.is_main_process:
-        export(encoder, words, output / "model")
+        for name, player in players.items():
+            export(player, words, output / name)
         summarise(score, plan, held_out, objective, train.eval_rows, output)
 
 

@@ -46,7 +46,8 @@ class Share:
 
 def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:
     """One example: its tokens, as numbers, with its answers hidden."""
-    example = {"segments": [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]}
+    segments = [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]
+    example = {"segments": segments, "stranger": draw.stranger}
     rng = text_rng(seed, draw.epoch, draw.index)
     return objective.corrupt(objective.encode(example), rng=rng, progress=draw.progress)
 
