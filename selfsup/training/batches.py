@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -10,6 +11,7 @@ from selfsup.data.corpus import Corpus
 from selfsup.data.plan import Draw, Plan
 from selfsup.objectives.objective import Batch, Example, Objective, text_rng
 
+Row = TypeVar("Row")
 VALIDATION_SEED = 0  # masks and pairs of validation are the same in every run
 
 
@@ -27,7 +29,7 @@ class Share:
     num_processes: int = 1
     micro_batch_size: int | None = None
 
-    def of(self, rows: Sequence[list[Draw]]) -> list[Sequence[list[Draw]]]:
+    def of(self, rows: Sequence[Row]) -> list[Sequence[Row]]:
         """The micro-batches of this process: neighbours stay together, no row comes twice or never.
 
         Raises:
