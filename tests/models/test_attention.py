@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from selfsup.models.attention import as_sequences, eager_attention, sequence_mask
+from selfsup.models.attention import eager_attention
+from selfsup.models.masks import as_sequences, sequence_mask
 from selfsup.models.positions import rotate, rotation
 from selfsup.models.text_encoder import TextEncoderModel
 

@@ -25,7 +25,7 @@ def gelu(x: float) -> float:
     ],
 )
 def test_feed_forward_by_hand(activation, weights, wanted):
-    layer = FeedForward(SimpleNamespace(hidden_size=2, intermediate_size=2, activation=activation))
+    layer = FeedForward(SimpleNamespace(hidden_size=2, intermediate_size=2, activation=activation, use_bias=False))
     with torch.no_grad():
         layer.input.weight.copy_(torch.tensor(weights, dtype=torch.float))
         layer.output.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
