@@ -37,7 +37,7 @@ def eager_attention(
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     elif attention_mask is not None:
         scores = scores + attention_mask
-    weights = share_out(scores, attention_mask, activation).to(value.dtype)
+    weights = share_out(scores, attention_mask, activation)
     weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return (weights @ value).transpose(1, 2), weights
 
@@ -52,7 +52,7 @@ def share_out(scores: Tensor, attention_mask: Tensor | None, activation: str) ->
         attention_mask: as for `eager_attention`; says how many keys are visible.
         activation: "softmax", "relu" or "sigmoid".
     Returns:
-        (batch, heads, tokens, tokens), zero where a key is hidden.
+        (batch, heads, tokens, tokens) in the type of the scores, zero where a key is hidden.
     Source:
         Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"; Ramapuram et al. 2024, "Theory,
         Analysis, and Best Practices for Sigmoid Self-Attention", section 3.
@@ -63,9 +63,9 @@ def share_out(scores: Tensor, attention_mask: Tensor | None, activation: str) ->
     count = torch.full((), scores.shape[-1], dtype=exact, device=scores.device)
     if attention_mask is not None:
         count = visible(attention_mask).sum(dim=-1, keepdim=True).clamp(min=1).to(exact)
-    if activation == "relu":
-        return scores.to(exact).relu() / count
-    return (scores.to(exact) - count.log()).sigmoid()
+    wide = scores.to(exact)
+    weights = wide.relu() / count if activation == "relu" else (wide - count.log()).sigmoid()
+    return weights.to(scores.dtype)
 
 
 def check_implementation(config, output_attentions: bool | None) -> None:
