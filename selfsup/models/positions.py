@@ -91,7 +91,8 @@ def alibi_slopes(num_heads: int) -> list[float]:
 def alibi(position_ids: Tensor, num_heads: int) -> Tensor:
     """What is added to attention scores: the distance of two tokens times minus the slope of the head.
 
-    The paper's decoder looks back only; here both directions cost the same.
+    The paper's decoder looks back only; here both directions cost the same. Other than rotations, it is a number for
+    every head and pair of tokens, held in memory throughout a step.
 
     Args:
         position_ids: (batch, tokens) int64.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from selfsup.models.attention import eager_attention
-from selfsup.models.masks import as_sequences, sequence_mask, windowed
+from selfsup.models.masks import add_mask, as_sequences, block_masks, sequence_mask, visible, windowed
 from selfsup.models.positions import rotate, rotation
 from selfsup.models.text_encoder import TextEncoderModel
 
@@ -170,6 +170,29 @@ def test_every_second_block_sees_everything(tiny_config):
     assert windowed(tiny_config) == [True, False, True, False, True]
     tiny_config.sliding_window = None
     assert windowed(tiny_config) == [False] * 5
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_no_row_of_a_mask_is_empty(tiny_config, implementation):
+    """Padding far from every word sees padding: some kernels make nan of a row without any key, and nan spreads."""
+    tiny_config.sliding_window, tiny_config._attn_implementation = 2, implementation
+    padding = (torch.arange(17) < torch.tensor([[17], [5]])).long()
+    full, again = block_masks(tiny_config, torch.zeros(2, 17, 16), torch.arange(17)[None], padding, None)
+    assert full is again
+    seen = visible(full)[:, 0]
+    assert seen.diagonal(dim1=1, dim2=2).all()
+    assert seen[1, 4].nonzero().flatten().tolist() == [2, 3, 4]
+    assert seen[1, 16].nonzero().flatten().tolist() == [14, 15, 16]
+
+
+def test_hidden_and_biased_scores_by_hand():
+    bias, lowest = torch.tensor([[[[0.0, -0.5]]]]), torch.finfo(torch.float32).min
+    assert add_mask(bias, None) is bias
+    for mask in (torch.tensor([[[[True, False]]]]), torch.tensor([[[[0.0, lowest]]]])):
+        both = add_mask(bias, mask)
+        assert both.flatten().tolist() == [0.0, lowest / 2]
+        assert visible(both).flatten().tolist() == visible(mask).flatten().tolist() == [True, False]
+        assert both.bfloat16().isfinite().all()  # what autocast makes of it
 
 
 def test_alibi_weights_by_hand(tiny_config):

@@ -268,6 +268,14 @@ class TestWeights:
         for name, parameter in loaded.named_parameters():
             assert (parameter == (0.0 if name in missing else 3.0)).all(), name
 
+    def test_biases_that_a_checkpoint_lacks_start_at_zero(self, tiny_config, tmp_path):
+        model = TextEncoderModel(tiny_config).eval()
+        model.save_pretrained(tmp_path)
+        biased = TextEncoderModel.from_pretrained(tmp_path, use_bias=True).eval()
+        assert all((value == 0).all() for name, value in biased.named_parameters() if name.endswith("bias"))
+        ids = torch.arange(5, 17)[None]
+        torch.testing.assert_close(biased(input_ids=ids).last_hidden_state, model(input_ids=ids).last_hidden_state)
+
     def test_one_checkpoint_opens_under_every_head(self, tiny_config, tmp_path):
         model = TextEncoderForPreTraining(tiny_config)
         model.save_pretrained(tmp_path)
