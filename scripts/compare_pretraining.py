@@ -11,9 +11,8 @@ from selfsup.data.texts import DataConfig, find_texts, own_tokenizer
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training.command import command, start
-from selfsup.training.comparison import SCRATCH, compare, folder_of, questions, score_pairs
+from selfsup.training.comparison import SCRATCH, FineTuneConfig, compare, folder_of, questions, score_pairs
 from selfsup.training.export import open_tokenizer
-from selfsup.training.finetuning import FineTuneConfig
 from selfsup.training.loop import TrainConfig
 
 
@@ -37,7 +36,7 @@ def main(
         output: folder of all runs, comparison.png and comparison.json.
         model, data, optim, train: of every pretraining; the seed is set for each.
         task: pairs of sentences with a class; scored on its held-out split, which chooses nothing.
-        tune: how each model is fine-tuned on them.
+        tune: how each model learns them.
         seeds: repetitions, 0, 1, 2 …
         data_root, arguments: as for pretrain.py.
     """
