@@ -40,14 +40,17 @@ def main(
     if len(labels) > longest:
         raise ValueError(f"{model} reads at most {longest} tokens, but the text has {len(labels)}: give a shorter one")
     with torch.no_grad():
-        weights = torch.cat(network(**inputs, output_attentions=True).attentions).numpy()  # of a batch of one
+        layers = getattr(network(**inputs, output_attentions=True), "attentions", None)
+    if not layers:
+        raise ValueError(f"an encoder with attention is wanted, but {model} gives no attention weights")
+    weights, name = torch.cat(layers).numpy(), "/".join(Path(model).parts[-2:])  # of a batch of one
     if layer is None or head is None:
-        draw_heads(weights, labels, labels, output, title=f"Attention heads of {Path(model).name}")
+        draw_heads(weights, labels, labels, output, title=f"Attention heads of {name}")
     else:
-        for name, number, count in (("layer", layer, weights.shape[0]), ("head", head, weights.shape[1])):
+        for axis, number, count in (("layer", layer, weights.shape[0]), ("head", head, weights.shape[1])):
             if not 0 <= number < count:
-                raise ValueError(f"--{name} must lie between 0 and {count - 1}, but {number} came")
-        title = f"Attention of {Path(model).name}: layer {layer}, head {head}"
+                raise ValueError(f"--{axis} must lie between 0 and {count - 1}, but {number} came")
+        title = f"Attention of {name}: layer {layer}, head {head}"
         draw_head(weights[layer, head], labels, labels, output, title=title)
     print(f"attention   {output}")
 

@@ -21,7 +21,7 @@ def main(model: str, output: Path = Path("positions.png")) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     network = AutoModel.from_pretrained(model, trust_remote_code=True)
-    config, name = network.config, Path(model).name
+    config, name = network.config, "/".join(Path(model).parts[-2:])
     kind = getattr(config, "position_type", None)
     tables = [module for path, module in network.named_modules()
               if isinstance(module, torch.nn.Embedding) and "position" in path]  # fmt: skip
@@ -29,13 +29,13 @@ def main(model: str, output: Path = Path("positions.png")) -> None:
     if kind == "rotary":
         size = config.hidden_size // config.num_attention_heads
         table = rotate(torch.ones(1, 1, 1, size), *rotation(position_ids, size, config.rope_base))[0, 0]
-        title = f"Rotary positions of {name}: the product of equal queries and keys, mean over frequencies"
+        title = f"Rotary positions of {name}: product of a query and a key that are alike"
     elif kind == "sinusoidal":
         table = sinusoids(position_ids, config.hidden_size, config.rope_base)[0]
-        title = f"Sinusoidal positions of {name}: similarity"
+        title = f"Sinusoidal positions of {name}"
     elif tables:
         first = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1  # RoBERTa counts from there
-        table, title = tables[0].weight[first:], f"Learned position embeddings of {name}: similarity"
+        table, title = tables[0].weight[first:], f"Learned position embeddings of {name}"
     else:
         raise ValueError(f"a model with positions in a table, sinusoidal or rotary is wanted, but {model} has none")
     draw_positions(table, output, title=title)

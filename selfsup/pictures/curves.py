@@ -14,7 +14,7 @@ from selfsup.pictures.saving import COLOURS, line_style, save
 
 Line = dict[str, Any]  # of metrics.jsonl
 Against = Literal["tokens", "seconds", "steps"]
-WINDOW = 0.05  # share of a run's points over which its training loss is smoothed
+WINDOW = 0.1  # share of a run's points over which its training loss is smoothed
 LOG_FROM = 10  # times the least: from this spread on an axis is logarithmic
 
 
@@ -63,7 +63,7 @@ def draw_curves(lines: Iterable[Line], picture: Path) -> Figure | None:
 def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Against = "tokens") -> Figure:
     """Training loss, validation loss and accuracy of several runs in the same axes; a row for each kind of answer.
 
-    The training loss is smoothed over a twentieth of the run, with every logged step faintly behind it; the band of
+    The training loss is smoothed over a tenth of the run, with every logged step faintly behind it; the band of
     an accuracy is its interval. The horizontal axis is logarithmic where the longest run is ten times the shortest
     (what lies at 0 is then left out), the axis of a loss where its highest is ten times its lowest.
 

@@ -45,7 +45,7 @@ def save(figure: Figure, picture: Path) -> Figure:
     """
     check_format(picture)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110, metadata=_NO_DATE.get(picture.suffix.lower()))
+    figure.savefig(picture, dpi=100, metadata=_NO_DATE.get(picture.suffix.lower()))
     return figure
 
 
