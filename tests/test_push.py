@@ -20,7 +20,7 @@ import yaml
 from selfsup.models.text_encoder import TextEncoderForPreTraining
 from selfsup.training.card import write_card
 from selfsup.training.command import start
-from selfsup.training.export import HubConfig, export, publish
+from selfsup.training.export import HubConfig, build_model, export, open_tokenizer, publish
 from selfsup.training.hub import check_access, check_name, explain, files_to_push, push
 
 ROOT = Path(__file__).parents[1]
@@ -234,6 +234,20 @@ def test_a_branch_is_made_and_a_new_repository_can_be_private(hub, run):
     assert there["commits"] == 2
 
 
+def test_a_model_of_the_hub_is_gone_on_from_and_exported_whole(
+    hub, run, tiny_config, tiny_tokenizer, tmp_path, monkeypatch
+):
+    """Its code is not left with its first repository."""
+    address = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    push(run / "model", "user/mine")
+    model = build_model("AutoModelForPreTraining", tiny_config, tiny_tokenizer, "user/mine")
+    export(model, open_tokenizer("user/mine"), tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "text_encoder.py", "tokenizer.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (run / "model" / name).read_bytes(), name
+
+
 class TestFailure:
     """One sentence: the model is safe, what went wrong, how to push again."""
 
@@ -414,3 +428,4 @@ def test_the_commands(hub, tiny_text_folder, tmp_path):
     assert '"user/mine"' not in card
     assert str(tmp_path) not in card
     assert tiny_text_folder.name in card
+    assert "- machine: 1 process(es) x 1 thread(s) x fp32 on cpu" in card

@@ -63,7 +63,7 @@ def write_card(
     title = run.resolve().name if name.startswith(".") else name.split("/")[-1]
     front = front_matter(title, arguments, figures, text, language=language, license=license)
     parts = [
-        _opening(config, num_parameters(folder), arguments, text),
+        _opening(config, num_parameters(folder), arguments, text, fills=front.pipeline_tag == "fill-mask"),
         _loading(name, config, front.pipeline_tag, language),
         _results(header, figures, arguments, text),
         _training(run, header, arguments, figures, text, has_curves=(folder / "curves.png").exists()),
@@ -161,7 +161,7 @@ def _eval_results(figures: Mapping[str, Any], text: Text) -> list[EvalResult]:
     return results
 
 
-def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any], text: Text) -> str:
+def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any], text: Text, *, fills: bool) -> str:
     init_from = arguments.get("init_from")
     begun = "from scratch"
     if init_from:
@@ -174,7 +174,8 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
         f"pretrained on {text.name}\n\n"
         f"{_amount(size)} parameters{shape}, trained {begun} on {text.link} with {' and '.join(objectives)} by the "
         "library `selfsup`. "
-        "It is a start for fine-tuning, and fills in hidden words; it does not chat, and does not write text.\n\n"
+        + ("It fills in hidden words, and " if fills else "It ")
+        + "is a start for fine-tuning; it does not chat, and does not write text.\n\n"
         "This card was generated from the record of the run."
     )
 
@@ -186,8 +187,8 @@ def _loading(name: str, config: Mapping[str, Any], task: str | None, language: s
     lines = ["## How to load it", ""]
     if remote:
         lines += [
-            "With `torch` and `transformers` alone. The code of the model is in the folder, so `transformers` asks for "
-            "`trust_remote_code=True`, of the tokenizer too, although that runs no code of ours.",
+            "With `torch` and `transformers` alone. The code of the model lies beside its weights, so `transformers` "
+            "wants `trust_remote_code=True`; for the tokenizer too, because it reads the configuration first.",
             "",
         ]
     lines += [
@@ -310,7 +311,7 @@ def _licences(license: str, data_license: str | None, text: Text, base_model: An
 
 def _limits(figures: Mapping[str, Any], config: Mapping[str, Any], text: Text, language: str) -> str:
     limits = [
-        f"It has seen {figures['tokens']:,} tokens, so it knows little of the world, and nothing beyond {text.name}.",
+        f"It has seen {figures['tokens']:,} tokens of {text.name}: of what does not stand there, it knows nothing.",
         f"Language: {language}. Of others it knows only what the text happens to hold.",
     ]
     if most := config.get("max_position_embeddings"):

@@ -154,6 +154,6 @@ def explain(error: Exception) -> str:
     inner = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
     status = getattr(getattr(inner, "response", None), "status_code", None)
     if not status:
-        return f"{type(inner).__name__}: {' '.join(str(inner).split()) or 'no answer'}"
+        return f"{type(inner).__name__}: {' '.join(str(inner).split()).rstrip('.') or 'no answer'}"
     reason = _WHY.get(status) or getattr(inner, "server_message", None)
     return f"the Hub answered {status}" + (f", {' '.join(reason.split())}" if reason else "")

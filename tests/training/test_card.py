@@ -112,7 +112,11 @@ def test_what_the_hub_reads(run):
 
 
 def test_what_people_read(run):
-    text = card_of(run()).text
+    folder = run()
+    (folder / "checkpoints" / "checkpoint-00000979").mkdir(parents=True)
+    (folder / "checkpoints" / "checkpoint-00000979" / "state.json").write_text('{"seconds": 330.0}')
+    text = card_of(folder).text
+    assert "- 5.5 minutes of steps, validations aside" in text
     rows = [re.sub(r" +", " ", line) for line in text.splitlines() if line.startswith("| ")]
     assert rows[1:] == [
         "| masked-token perplexity | 39.2 | 662.5 (unigram: every token guessed by its frequency) | (1) |",
