@@ -26,9 +26,8 @@ def main(
     task: PairTask = PairTask(),
     tune: FineTuneConfig = FineTuneConfig(),
     seeds: int = 3,
-    data_root: Path | None = None,
-    arguments: str = "",
-) -> None:
+    data_root: Path | None = None, arguments: str = "",
+) -> None:  # fmt: skip
     """Pretrain each way with equal steps and seeds, fine-tune on pairs, compare; goes on where it was stopped.
 
     Args:
@@ -49,7 +48,8 @@ def main(
             run = folder_of(output, name, seed)
             if name != SCRATCH and not (run / "results.json").exists():
                 pretrain(corpus, run, questions()[name], deepcopy(model), data, optim, replace(train, seed=seed),
-                         data_root, words.name_or_path, resume=True, arguments=arguments)  # fmt: skip
+                         data_root=data_root, tokenizer=words.name_or_path, resume=True,
+                         arguments=arguments)  # fmt: skip
             right[name].append(score_pairs(model if name == SCRATCH else run / "model", words, task, tune, run,
                                            seed=seed, data_root=data_root, accelerator=accelerator))  # fmt: skip
     if accelerator.is_main_process:

@@ -173,9 +173,11 @@ def _answers(lines: Iterable[Line]) -> list[str]:
     return [key.removesuffix("_loss") for key in keys]
 
 
-def _draw_run(row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: Line) -> None:
+def _draw_run(
+    row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: dict[str, Any]
+) -> None:
     """Add one run to training loss, validation loss and accuracy of one answer."""
-    dots = {"marker": "o", "markersize": 3}
+    dots: dict[str, Any] = {"marker": "o", "markersize": 3}
 
     def points(key: str) -> tuple[np.ndarray, np.ndarray]:
         kept = [number for number, line in enumerate(lines) if key in line]

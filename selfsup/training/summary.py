@@ -37,6 +37,8 @@ def summarise(
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": lines[-1]["tokens"] if lines else 0,
         "tokens_per_second": speeds[len(speeds) // 2],
+        "corpus_tokens": sum(end - start for start, end in plan.regions),
+        "held_out": held_out.corpus is plan.corpus,  # or a text of its own
         "padding_share": plan.padding_share(),
         "peak_memory_gib": peak_memory_gib(),
     }

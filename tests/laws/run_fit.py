@@ -32,7 +32,7 @@ from selfsup.optim.optimizers import OptimConfig
 from selfsup.training import loop, report
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 from selfsup.training.evaluation import evaluate
-from selfsup.training.export import build_model, open_tokenizer
+from selfsup.training.export import build_model, build_players, open_tokenizer
 from selfsup.training.loop import Stopped, TrainConfig, fit
 
 ASKED: dict[str, Callable[[], dict[str, Objective]]] = {
@@ -78,17 +78,13 @@ def pretrain(
         torch.manual_seed(0)
         objective = Joint(ASKED[ask]())
         config = tiny_config(len(words), dropout)
-        model = build_model(objective.auto_class, config, words)
-        players = {"model": model, **objective.further_players(model)}
+        players = build_players(objective, config, words)
+        model = players["model"]
         for player in players.values():
             player.to(getattr(torch, weights))
-        objective.bind(words, model.config)
         if poison is not None:
             poison_loss(objective, poison)
-        plan, held_out = open_plans(
-            find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0,
-            strangers=objective.strangers,
-        )  # fmt: skip
+        plan, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
         try:
             score = fit(
                 players,
@@ -129,7 +125,7 @@ def score(
     model.register_buffer("constant", torch.zeros(1))  # DDP exchanges buffers: uneven shares must not wait for it
     objective.bind(words, model.config)
     data = DataConfig(cache_dir=Path(cache), block_size=64, validation_share=0.1)
-    _, held_out = open_plans(find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0)
+    _, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
     players = {"model": accelerator.prepare(model.train())}
     read: list[tuple[int, ...]] = []
 
