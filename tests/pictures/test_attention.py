@@ -27,7 +27,7 @@ def test_every_head_has_its_map_in_one_scale(tmp_path):
     for number, axes in enumerate(maps):
         layer, head = divmod(number, 3)
         assert axes.get_title() == f"layer {layer}, head {head}"
-        assert np.array_equal(axes.images[0].get_array(), given[layer, head])
+        assert np.array_equal(np.asarray(axes.images[0].get_array()), given[layer, head])
         assert axes.images[0].get_clim() == (0.0, pytest.approx(given.max().item()))
     assert ticks(maps[3].yaxis) == QUERIES
     assert ticks(maps[5].xaxis) == KEYS
@@ -36,7 +36,7 @@ def test_every_head_has_its_map_in_one_scale(tmp_path):
 def test_one_head_shows_its_weights_as_numbers_while_there_is_room(tmp_path):
     given = np.array([[0.25, 0.75, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.125, 0.125, 0.25, 0.5]])
     axes, bar = draw_head(given, QUERIES, KEYS, tmp_path / "head.png", title="layer 1, head 0").axes
-    assert np.array_equal(axes.images[0].get_array(), given)
+    assert np.array_equal(np.asarray(axes.images[0].get_array()), given)
     assert [text.get_text() for text in axes.texts][:6] == ["25", "75", "0", "0", "0", "0"]
     assert (ticks(axes.yaxis), ticks(axes.xaxis)) == (QUERIES, KEYS)
     assert "%" in bar.get_ylabel()
