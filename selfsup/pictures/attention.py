@@ -36,19 +36,14 @@ def draw_heads(
     num_layers, num_heads = weights.shape[:2]
     width, height = (min(max(LABEL_INCHES * len(labels), 1.4), 3.2) for labels in (keys, queries))
     figure = Figure(figsize=(num_heads * width + 2.2, num_layers * height + 1.9), layout="constrained")
-    grid = figure.subplots(num_layers, num_heads, squeeze=False, sharex=True, sharey=True)
+    grid = figure.subplots(num_layers, num_heads, squeeze=False)
     norm = _scale(weights)
     for layer, row in enumerate(grid):
         for head, axes in enumerate(row):
             shown = axes.imshow(weights[layer, head], cmap="viridis", norm=norm, aspect="auto", interpolation="nearest")
             axes.set_title(f"layer {layer}, head {head}", fontsize=9)
-    _label(grid[-1, 0], queries, keys, width, height, size=7)
-    for axes in grid[-1, 1:]:
-        axes.tick_params(axis="x", rotation=90, labelsize=7)
-    for axes in grid[:, 0]:
-        axes.tick_params(axis="y", labelsize=7)
-    for axes in grid.flat:
-        axes.tick_params(length=1.5)
+            _label(axes, queries, keys, width, height, size=7)
+            axes.tick_params(length=1.5, labelleft=head == 0, labelbottom=layer == num_layers - 1)
     figure.colorbar(shown, ax=grid, label="attention weight", shrink=min(1.0, 4 / (num_layers * height)), pad=0.01)
     return _finish(figure, title, picture)
 

@@ -1,5 +1,6 @@
 """Training curves: all that one run logged, and several runs in the same axes."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -163,7 +164,7 @@ def smooth(values: Sequence[float], share: float = WINDOW) -> np.ndarray:
     """
     sums = np.concatenate(([0.0], np.cumsum(np.asarray(values, dtype=np.float64))))
     here = np.arange(len(values))
-    reach = np.minimum(int(share * len(values)) // 2, np.minimum(here, here[::-1]))
+    reach = np.minimum(math.ceil(share * len(values) / 2), np.minimum(here, here[::-1]))
     return (sums[here + reach + 1] - sums[here - reach]) / (2 * reach + 1)
 
 
