@@ -31,17 +31,16 @@ def main(
     """Pretrain each way with equal steps and seeds, fine-tune on pairs, compare; goes on where it was stopped.
 
     Args:
-        corpus: text to pretrain on, as for pretrain.py.
+        corpus, data_root, arguments: as for pretrain.py.
         output: folder of all runs, comparison.png and comparison.json.
         model, data, optim, train: of every pretraining; the seed is set for each.
         task: pairs of sentences with a class; scored on its held-out split, which chooses nothing.
         tune: how each model learns them.
         seeds: repetitions, 0, 1, 2 …
-        data_root, arguments: as for pretrain.py.
     """
-    accelerator = start(output, arguments, seed=0)
+    accelerator, text = start(output, arguments, seed=0), find_texts(corpus, data, data_root)[0]
     with accelerator.main_process_first():
-        words = open_tokenizer(own_tokenizer(find_texts(corpus, data, data_root)[0], output, model.vocab_size))
+        words = open_tokenizer(own_tokenizer(text, output, model.vocab_size))
     right: dict[str, list[list[int]]] = {name: [] for name in [*questions(), SCRATCH]}
     for seed in range(seeds):
         for name in right:
@@ -50,6 +49,7 @@ def main(
                 pretrain(corpus, run, questions()[name], deepcopy(model), data, optim, replace(train, seed=seed),
                          data_root=data_root, tokenizer=words.name_or_path, resume=True,
                          arguments=arguments)  # fmt: skip
+            accelerator.wait_for_everyone()  # the model is written by one of them
             right[name].append(score_pairs(model if name == SCRATCH else run / "model", words, task, tune, run,
                                            seed=seed, data_root=data_root, accelerator=accelerator))  # fmt: skip
     if accelerator.is_main_process:
