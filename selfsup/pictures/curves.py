@@ -176,13 +176,14 @@ def _answers(lines: Iterable[Line]) -> list[str]:
 
 def _draw_run(row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: Line) -> None:
     """Add one run to training loss, validation loss and accuracy of one answer."""
-    dots = {"marker": "o", "markersize": 3}
+    dots: Line = {"marker": "o", "markersize": 3}
 
     def points(key: str) -> tuple[np.ndarray, np.ndarray]:
         kept = [number for number, line in enumerate(lines) if key in line]
         return places[kept], np.array([lines[number][key] for number in kept])
 
-    for axes, key, look in zip(row, (f"{answer}_loss", *_validation(answer)), ({}, dots, dots), strict=True):
+    keys = (f"{answer}_loss", f"validation_{answer}_loss", f"validation_{answer}_accuracy")
+    for axes, key, look in zip(row, keys, ({}, dots, dots), strict=True):
         x, y = points(key)
         if not len(x):
             continue
@@ -193,10 +194,6 @@ def _draw_run(row: Sequence[Axes], answer: str, lines: Sequence[Line], places: n
     x, intervals = points(f"validation_{answer}_interval")
     if len(x):
         row[2].fill_between(x, intervals[:, 0], intervals[:, 1], color=style["color"], alpha=0.15, linewidth=0)
-
-
-def _validation(answer: str) -> tuple[str, str]:
-    return f"validation_{answer}_loss", f"validation_{answer}_accuracy"
 
 
 def _named(name: str, function, *arguments):
