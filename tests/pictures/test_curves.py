@@ -66,8 +66,8 @@ def test_lines_stand_at_their_tokens_and_seconds():
 
 def test_smoothing_does_not_lag():
     line = np.linspace(5.0, 1.0, 40)
-    assert np.allclose(smooth(line.tolist(), share=0.5), line)
-    assert smooth([0.0, 3.0, 0.0, 3.0, 9.0], share=0.4).tolist() == pytest.approx([0.0, 1.0, 2.0, 4.0, 9.0])
+    assert np.allclose(smooth(line, reach=10), line)
+    assert smooth([0.0, 3.0, 0.0, 3.0, 9.0], reach=1).tolist() == pytest.approx([0.0, 1.0, 2.0, 4.0, 9.0])
 
 
 def test_runs_share_axes_colours_and_legend(tmp_path):
@@ -91,6 +91,16 @@ def test_runs_share_axes_colours_and_legend(tmp_path):
     assert len(accuracy.collections) == 2  # the intervals
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_slow", "fast$"]
     assert training.get_xscale() == training.get_yscale() == "linear"
+
+
+def test_runs_are_smoothed_alike(tmp_path):
+    """Where two runs logged the same, the smoothed curves are the same, however long each went on."""
+    long = [line | {"tokens_loss": line["step"] ** 2 / 100} for line in log(160)]
+    figure = draw_runs({"long": long, "short": long[:81]}, tmp_path / "a.png", against="steps")
+    _, smoothed, _, shorter = (np.asarray(line.get_ydata()) for line in figure.axes[0].lines)
+    assert np.array_equal(smoothed[:70], shorter[:70])
+    # Mean of the squares of x - 4 to x + 4 is the square of x and 20 / 3: the window is 8 steps of the shorter run.
+    assert smoothed[80] == pytest.approx((80**2 + 20 / 3) / 100)
 
 
 def test_axes_are_logarithmic_where_runs_and_losses_are_far_apart(tmp_path):
