@@ -7,13 +7,9 @@ from selfsup.training.command import command
 
 
 def main(
-    model: str,
-    text: str,
-    text_pair: str | None = None,
-    output: Path = Path("attention.png"),
-    layer: int | None = None,
-    head: int | None = None,
-) -> None:
+    model: str, text: str, text_pair: str | None = None, output: Path = Path("attention.png"),
+    layer: int | None = None, head: int | None = None,
+) -> None:  # fmt: skip
     """Draw attention weights of one text: all heads of all layers, or one of them large.
 
     Args:
@@ -32,8 +28,13 @@ def main(
     logging.disable_progress_bar()
     if (layer is None) != (head is None):
         raise ValueError("--layer and --head are wanted together, but one came alone: give both, or neither for all")
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
-    network = AutoModel.from_pretrained(model, trust_remote_code=True, attn_implementation="eager").eval()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
+        network = AutoModel.from_pretrained(model, trust_remote_code=True, attn_implementation="eager").eval()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"an exported folder or a Hub id is wanted, but {model} did not open: {str(error).splitlines()[0]}"
+        ) from error
     inputs = tokenizer(text, text_pair, return_tensors="pt")
     labels = token_labels(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0]))
     longest = min(tokenizer.model_max_length, getattr(network.config, "max_position_embeddings", len(labels)))

@@ -20,7 +20,12 @@ def main(model: str, output: Path = Path("positions.png")) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    network = AutoModel.from_pretrained(model, trust_remote_code=True)
+    try:
+        network = AutoModel.from_pretrained(model, trust_remote_code=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"an exported folder or a Hub id is wanted, but {model} did not open: {str(error).splitlines()[0]}"
+        ) from error
     config, name = network.config, "/".join(Path(model).parts[-2:])
     kind = getattr(config, "position_type", None)
     tables = [module for path, module in network.named_modules()

@@ -1,6 +1,5 @@
 """Training curves: all that one run logged, and several runs in the same axes."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +14,7 @@ from selfsup.pictures.saving import COLOURS, line_style, save
 
 Line = dict[str, Any]  # of metrics.jsonl
 Against = Literal["tokens", "seconds", "steps"]
-WINDOW = 0.1  # share of a run's points over which its training loss is smoothed
+WINDOW = 0.1  # share of the shortest run over which all training losses are smoothed
 LOG_FROM = 10  # times the least: from this spread on an axis is logarithmic
 
 
@@ -64,9 +63,10 @@ def draw_curves(lines: Iterable[Line], picture: Path) -> Figure | None:
 def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Against = "tokens") -> Figure:
     """Training loss, validation loss and accuracy of several runs in the same axes; a row for each kind of answer.
 
-    The training loss is smoothed over a tenth of the run, with every logged step faintly behind it; the band of
-    an accuracy is its interval. The horizontal axis is logarithmic where the longest run is ten times the shortest
-    (what lies at 0 is then left out), the axis of a loss where its highest is ten times its lowest.
+    The training loss is smoothed over a tenth of the shortest run, for all alike: unequal windows would make curves
+    differ that do not. Every logged step stands faintly behind it; the band of an accuracy is its interval. The
+    horizontal axis is logarithmic where the longest run is ten times the shortest (what lies at 0 is then left out),
+    the axis of a loss where its highest is ten times its lowest.
 
     Args:
         runs: by name, the lines of their logs.
@@ -92,7 +92,7 @@ def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Aga
     grid = figure.subplots(len(answers), 3, squeeze=False)
     for row, answer in zip(grid, answers, strict=True):
         for number, (name, lines) in enumerate(logs.items()):
-            _draw_run(row, answer, lines, places[name] / unit, line_style(number))
+            _draw_run(row, answer, lines, places[name] / unit, line_style(number), WINDOW * min(ends) / unit)
         titles = ("training loss (nats), smoothed", "validation loss (nats)", "validation accuracy")
         for axes, title in zip(row, titles, strict=True):
             axes.set(title=f"{answer}: {title}", xlabel=label)
@@ -148,24 +148,24 @@ def places_of(lines: Sequence[Line], against: Against) -> np.ndarray:
     return np.interp(steps, [0, *(line["step"] for line in told)], amounts)
 
 
-def smooth(values: Sequence[float], share: float = WINDOW) -> np.ndarray:
-    """Mean of each value and its neighbours on both sides, as many as there are on the shorter side.
+def smooth(values: Sequence[float] | np.ndarray, reach: int) -> np.ndarray:
+    """Mean of each value and `reach` neighbours on both sides, or as many as there are on the shorter side.
 
     An exponential mean would lag behind, and differently in runs that log more or less often.
 
     Args:
         values: (points), in order.
-        share: of all points that one mean covers.
+        reach: neighbours on one side; 0 leaves all as it is.
     Returns:
         (points) float64; a straight line stays what it is, the first and the last point too.
     Example:
-        >>> smooth([0.0, 3.0, 0.0, 3.0], share=0.75)
+        >>> smooth([0.0, 3.0, 0.0, 3.0], reach=2)
         array([0., 1., 2., 3.])
     """
     sums = np.concatenate(([0.0], np.cumsum(np.asarray(values, dtype=np.float64))))
     here = np.arange(len(values))
-    reach = np.minimum(math.ceil(share * len(values) / 2), np.minimum(here, here[::-1]))
-    return (sums[here + reach + 1] - sums[here - reach]) / (2 * reach + 1)
+    near = np.minimum(reach, np.minimum(here, here[::-1]))
+    return (sums[here + near + 1] - sums[here - near]) / (2 * near + 1)
 
 
 def _answers(lines: Iterable[Line]) -> list[str]:
@@ -175,30 +175,34 @@ def _answers(lines: Iterable[Line]) -> list[str]:
 
 
 def _draw_run(
+<<<<<<< HEAD
     row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: dict[str, Any]
 ) -> None:
     """Add one run to training loss, validation loss and accuracy of one answer."""
     dots: dict[str, Any] = {"marker": "o", "markersize": 3}
+=======
+    row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: Line, window: float
+) -> None:
+    """Add one run to training loss, validation loss and accuracy of one answer; `window` is as wide as `places`."""
+    dots: Line = {"marker": "o", "markersize": 3}
+>>>>>>> h-pictures
 
     def points(key: str) -> tuple[np.ndarray, np.ndarray]:
         kept = [number for number, line in enumerate(lines) if key in line]
         return places[kept], np.array([lines[number][key] for number in kept])
 
-    for axes, key, look in zip(row, (f"{answer}_loss", *_validation(answer)), ({}, dots, dots), strict=True):
+    keys = (f"{answer}_loss", f"validation_{answer}_loss", f"validation_{answer}_accuracy")
+    for axes, key, look in zip(row, keys, ({}, dots, dots), strict=True):
         x, y = points(key)
         if not len(x):
             continue
         if axes is row[0]:
             axes.plot(x, y, color=style["color"], alpha=0.25, linewidth=0.8)
-            y = smooth(y.tolist())
+            y = smooth(y, max(1, round(window / 2 * len(x) / (x[-1] or 1))))
         axes.plot(x, y, **style, **look)
     x, intervals = points(f"validation_{answer}_interval")
     if len(x):
         row[2].fill_between(x, intervals[:, 0], intervals[:, 1], color=style["color"], alpha=0.15, linewidth=0)
-
-
-def _validation(answer: str) -> tuple[str, str]:
-    return f"validation_{answer}_loss", f"validation_{answer}_accuracy"
 
 
 def _named(name: str, function, *arguments):

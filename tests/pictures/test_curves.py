@@ -38,8 +38,8 @@ def test_a_run_is_drawn_as_it_was_logged(tmp_path):
     assert np.array_equal(training.get_xydata(), [(line["step"], line["tokens_loss"]) for line in lines[1:-1]])
     assert np.array_equal(validation.get_xydata(), [(0, 3.0), (5, 2.95)])
     assert [line.get_label() for line in accuracy.lines] == ["tokens"]
-    assert list(norm.lines[0].get_ydata()) == [1.0] * 5
-    assert list(rate.lines[0].get_ydata()) == [0.1] * 5
+    assert np.asarray(norm.lines[0].get_ydata()).tolist() == [1.0] * 5
+    assert np.asarray(rate.lines[0].get_ydata()).tolist() == [0.1] * 5
 
 
 @pytest.mark.parametrize("lines", [[], [{"step": 1, "validation_loss": 1.0}]])
@@ -56,7 +56,7 @@ def test_one_answer_without_accuracy_is_drawn_without_complaint(tmp_path, recwar
 
 def test_lines_stand_at_their_tokens_and_seconds():
     """Speeds 10, then 5 tokens a second: 40 tokens take 4 s, the next 20 take 4 s more."""
-    lines = [{"step": 0}, {"step": 2, "tokens": 40, "tokens_per_second": 10.0}, {"step": 2}]
+    lines: list[dict[str, Any]] = [{"step": 0}, {"step": 2, "tokens": 40, "tokens_per_second": 10.0}, {"step": 2}]
     lines += [{"step": 3, "tokens": 60, "tokens_per_second": 5.0}, {"step": 3}]
     assert places_of(lines, "steps").tolist() == [0, 2, 2, 3, 3]
     assert places_of(lines, "tokens").tolist() == [0, 40, 40, 60, 60]
@@ -66,8 +66,8 @@ def test_lines_stand_at_their_tokens_and_seconds():
 
 def test_smoothing_does_not_lag():
     line = np.linspace(5.0, 1.0, 40)
-    assert np.allclose(smooth(line.tolist(), share=0.5), line)
-    assert smooth([0.0, 3.0, 0.0, 3.0, 9.0], share=0.4).tolist() == pytest.approx([0.0, 1.0, 2.0, 4.0, 9.0])
+    assert np.allclose(smooth(line, reach=10), line)
+    assert smooth([0.0, 3.0, 0.0, 3.0, 9.0], reach=1).tolist() == pytest.approx([0.0, 1.0, 2.0, 4.0, 9.0])
 
 
 def test_runs_share_axes_colours_and_legend(tmp_path):
@@ -82,7 +82,7 @@ def test_runs_share_axes_colours_and_legend(tmp_path):
     raw, smoothed, raw_fast, _ = training.lines
     assert np.allclose(raw.get_xydata(), [(20 * step, 3.0 - step / 100) for step in range(1, 41)])
     assert np.allclose(smoothed.get_xydata(), raw.get_xydata())  # a straight line
-    assert raw_fast.get_xydata().shape == (20, 2)
+    assert np.shape(raw_fast.get_xydata()) == (20, 2)
     assert (raw.get_alpha() or 1) < 0.5
     assert np.allclose(validation.lines[1].get_xydata(), [(0, 4.0), (800, 3.6)])
     assert [to_hex(line.get_color()) for line in accuracy.lines] == [
@@ -91,6 +91,16 @@ def test_runs_share_axes_colours_and_legend(tmp_path):
     assert len(accuracy.collections) == 2  # the intervals
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["_slow", "fast$"]
     assert training.get_xscale() == training.get_yscale() == "linear"
+
+
+def test_runs_are_smoothed_alike(tmp_path):
+    """Where two runs logged the same, the smoothed curves are the same, however long each went on."""
+    long = [line | {"tokens_loss": line["step"] ** 2 / 100} for line in log(160)]
+    figure = draw_runs({"long": long, "short": long[:81]}, tmp_path / "a.png", against="steps")
+    _, smoothed, _, shorter = (np.asarray(line.get_ydata()) for line in figure.axes[0].lines)
+    assert np.array_equal(smoothed[:70], shorter[:70])
+    # Mean of the squares of x - 4 to x + 4 is the square of x and 20 / 3: the window is 8 steps of the shorter run.
+    assert smoothed[80] == pytest.approx((80**2 + 20 / 3) / 100)
 
 
 def test_axes_are_logarithmic_where_runs_and_losses_are_far_apart(tmp_path):
@@ -102,7 +112,7 @@ def test_axes_are_logarithmic_where_runs_and_losses_are_far_apart(tmp_path):
 def test_long_times_are_in_hours(tmp_path):
     figure = draw_runs({"a": log(10, speed=20 / 3600)}, tmp_path / "a.pdf", against="seconds")
     assert figure.axes[0].get_xlabel() == "hours of training"
-    assert figure.axes[1].lines[0].get_xydata()[-1, 0] == pytest.approx(10.0)
+    assert np.asarray(figure.axes[1].lines[0].get_xdata())[-1] == pytest.approx(10.0)
 
 
 def test_what_a_run_did_not_log_stays_empty(tmp_path):

@@ -39,7 +39,7 @@ def test_the_picture_holds_map_and_curve(tmp_path):
     figure = draw_positions(table, tmp_path / "new" / "a.png", title="Learned")
     assert (tmp_path / "new" / "a.png").read_bytes().startswith(b"\x89PNG")
     left, right, bar = figure.axes
-    assert np.allclose(left.images[0].get_array(), cosine_similarity(table))
+    assert np.allclose(np.asarray(left.images[0].get_array()), cosine_similarity(table))
     assert left.images[0].get_clim() == (-1, 1)
     assert np.allclose(right.lines[1].get_ydata(), by_distance(cosine_similarity(table))[:, 0])
     assert (figure.get_suptitle(), bar.get_ylabel()) == ("Learned", "cosine similarity")
@@ -48,7 +48,7 @@ def test_the_picture_holds_map_and_curve(tmp_path):
 def test_biases_have_a_line_for_each_head(tmp_path):
     biases = -torch.arange(5.0) * torch.tensor([[0.5], [0.25]])
     figure = draw_biases(biases, tmp_path / "a.svg", title="ALiBi")
-    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == biases.tolist()
+    assert [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines] == biases.tolist()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["head 0", "head 1"]
 
 
