@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from selfsup.models.positions import rotate, rotation, sinusoids
-from selfsup.pictures.positions import draw_positions
+from selfsup.models.positions import alibi_slopes, rotate, rotation, sinusoids
+from selfsup.pictures.positions import draw_biases, draw_positions
 from selfsup.training.command import command
 
 
 def main(model: str, output: Path = Path("positions.png")) -> None:
-    """Draw the similarity of positions: of a learned table, of sinusoids, or of what rotary positions turn.
+    """Draw how alike positions are: in a learned table, as sinusoids, in what rotary positions turn; or ALiBi's biases.
 
     Args:
         model: an exported folder or a Hub id of an encoder.
@@ -38,12 +38,19 @@ def main(model: str, output: Path = Path("positions.png")) -> None:
     elif kind == "sinusoidal":
         table = sinusoids(position_ids, config.hidden_size, config.rope_base)[0]
         title = f"Sinusoidal positions of {name}"
+    elif kind == "alibi":
+        slopes = torch.tensor(alibi_slopes(config.num_attention_heads))
+        biases = -slopes[:, None] * torch.arange(position_ids.shape[1])
+        draw_biases(biases, output, title=f"ALiBi of {name}: what distance costs")
     elif tables:
         first = 0 if tables[0].padding_idx is None else tables[0].padding_idx + 1  # RoBERTa counts from there
         table, title = tables[0].weight[first:], f"Learned position embeddings of {name}"
     else:
-        raise ValueError(f"a model with positions in a table, sinusoidal or rotary is wanted, but {model} has none")
-    draw_positions(table, output, title=title)
+        raise ValueError(
+            f"a model with positions in a table, sinusoidal, rotary or ALiBi is wanted, but {model} has none"
+        )
+    if kind != "alibi":
+        draw_positions(table, output, title=title)
     print(f"positions   {output}")
 
 

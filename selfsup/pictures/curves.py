@@ -175,17 +175,10 @@ def _answers(lines: Iterable[Line]) -> list[str]:
 
 
 def _draw_run(
-<<<<<<< HEAD
-    row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: dict[str, Any]
-) -> None:
-    """Add one run to training loss, validation loss and accuracy of one answer."""
-    dots: dict[str, Any] = {"marker": "o", "markersize": 3}
-=======
     row: Sequence[Axes], answer: str, lines: Sequence[Line], places: np.ndarray, style: Line, window: float
 ) -> None:
     """Add one run to training loss, validation loss and accuracy of one answer; `window` is as wide as `places`."""
     dots: Line = {"marker": "o", "markersize": 3}
->>>>>>> h-pictures
 
     def points(key: str) -> tuple[np.ndarray, np.ndarray]:
         kept = [number for number, line in enumerate(lines) if key in line]

@@ -97,6 +97,17 @@ def test_positions_are_those_of_the_model(kind, tiny_config, tiny_tokenizer, dra
         assert table[0].tolist() == [1.0] * 8  # not turned
 
 
+def test_biases_of_alibi_are_those_of_the_model(tiny_config, tiny_tokenizer, drawn, tmp_path):
+    tiny_config.position_type = "alibi"
+    export(TextEncoderModel(tiny_config), tiny_tokenizer, tmp_path / "mine" / "model")
+    show = script("show_positions")
+    seen = drawn(show, "draw_biases")
+    show.main(str(tmp_path / "mine" / "model"))
+    ((_, biases, _, _),) = seen
+    assert biases.shape == (2, 64)
+    assert biases[:, :3].tolist() == [[0.0, -(2**-4), -(2**-3)], [0.0, -(2**-8), -(2**-7)]]  # Press et al., two heads
+
+
 def _call(show: ModuleType, drawn, folder: Path) -> list[tuple]:
     seen = drawn(show, "draw_positions")
     show.main(str(folder))
@@ -122,7 +133,7 @@ def test_a_model_without_positions_is_refused(tmp_path):
 
     config = T5Config(vocab_size=8, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     T5EncoderModel(config).save_pretrained(tmp_path / "t5")
-    with pytest.raises(ValueError, match="a model with positions in a table, sinusoidal or rotary is wanted"):
+    with pytest.raises(ValueError, match="a model with positions in a table, sinusoidal, rotary or ALiBi is wanted"):
         script("show_positions").main(str(tmp_path / "t5"))
 
 

@@ -20,6 +20,19 @@ TASK = PairTask(data="pairs", text="a", text_pair="b")
 QUICK = FineTuneConfig(learning_rate=0.01, epochs=6, batch_size=16)
 
 
+class Listener(Classification):
+    """Notes which examples are read."""
+
+    read: list[int]
+
+    def encode(self, example):
+        return {**super().encode(example), "place": example["place"]}
+
+    def corrupt(self, example, **options):
+        self.read.append(example["place"])
+        return super().corrupt({name: value for name, value in example.items() if name != "place"}, **options)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Is the second text about the cat? Three rows of four say no."""
@@ -53,31 +66,18 @@ def test_a_task_that_can_be_learnt_is_learnt_and_the_answers_are_kept(
     assert sum(score_pairs(tiny_config, tiny_tokenizer, TASK, other, tmp_path, **options)) > 0  # another configuration
 
 
-def test_fine_tuning_repeats_itself_and_reads_every_example_in_every_epoch(
-    root, tiny_config, tiny_tokenizer, monkeypatch
-):
-    examples, objective = read_pairs(TASK, tiny_tokenizer, "train", root)[:50], Classification()
-    read: list[int] = []
+def test_fine_tuning_repeats_itself_and_reads_every_example_in_every_epoch(root, tiny_config, tiny_tokenizer):
+    pairs = read_pairs(TASK, tiny_tokenizer, "train", root)[:50]
+    examples = [{**pair, "place": place} for place, pair in enumerate(pairs)]
+    objective = Listener()
+    read = objective.read = []
     weights = []
     for _ in range(2):
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_config(tiny_config)
         objective.bind(tiny_tokenizer, tiny_config)
-        original = objective.corrupt
-        places = {id(example["segments"]): i for i, example in enumerate(examples)}
-
-        def encode(example):
-            return {**Classification.encode(objective, example), "place": np.int64(places[id(example["segments"])])}
-
-        def corrupt(example, **options):
-            read.append(int(example["place"]))
-            return original({name: value for name, value in example.items() if name != "place"}, **options)
-
-        monkeypatch.setattr(objective, "encode", encode)
-        monkeypatch.setattr(objective, "corrupt", corrupt)
         config = FineTuneConfig(epochs=2, batch_size=16)
         fine_tune(model, objective, examples, config, seed=3, accelerator=Accelerator(cpu=True))
-        monkeypatch.undo()
         weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
     assert weights[0].equal(weights[1])
     assert sorted(read[:50]) == sorted(read[50:100]) == list(range(50))
@@ -138,4 +138,4 @@ def test_questions_read_the_same_pairs():
 def test_wrong_configurations_are_refused():
     for wrong in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}):
         with pytest.raises(ValueError, match="are wanted, but FineTuneConfig"):
-            FineTuneConfig(**wrong)  # type: ignore[arg-type]
+            FineTuneConfig(**wrong)
