@@ -150,7 +150,7 @@ def fit(
             )
         state |= saved if train.max_minutes else saved | {"num_steps": train.num_steps}
     report = Report(folder, accelerator, state["step"])
-    rows = held_out.epoch()[: train.eval_rows]
+    rows = held_out.epoch(train.eval_rows)
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
     score: Score | None = None
 

@@ -179,6 +179,19 @@ def test_validation_is_fixed(corpus):
     assert {draw.progress for row in before for draw in row} == {None}
 
 
+@pytest.mark.usefixtures("small_shelves")
+def test_a_few_validation_rows_take_only_the_shelves_they_lie_on(corpus, monkeypatch):
+    plan = whole(corpus, stages=[STAGE])
+    every, (first, second) = plan.epoch(), (plan._count(0, 0, shelf) for shelf in (0, 1))
+    assert plan.num_shelves > 3
+    for most, shelves in [(5, {0}), (first + 1, {0, 1}), (first + second, {0, 1}), (len(every) + 9, None)]:
+        fresh, asked = whole(corpus, stages=[STAGE]), set()
+        lay_out_shelf = fresh._layout
+        monkeypatch.setattr(fresh, "_layout", lambda *key: asked.add(key[2]) or lay_out_shelf(*key))  # noqa: B023
+        assert fresh.epoch(most) == every[:most]
+        assert asked == (shelves or set(range(plan.num_shelves)))
+
+
 def test_progress_is_handed_on(corpus):
     assert {draw.progress for row in whole(corpus).rows(0, progress=0.5) for draw in row} == {0.5}
 
