@@ -16,6 +16,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from selfsup.training import sharding
 from selfsup.training.loop import Stopped
 
 RECORDED = ("selfsup", "torch", "transformers", "accelerate", "tokenizers", "sentencepiece", "numpy")
@@ -72,9 +73,7 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
     _quiet_libraries()
     _end_with_launcher()
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one encodes a large corpus
-    accelerator = Accelerator(
-        cpu=_meets_on_cpu(), log_with=tracker, project_dir=folder, kwargs_handlers=[patience]
-    )
+    accelerator = Accelerator(cpu=_meets_on_cpu(), log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
@@ -110,6 +109,7 @@ def machine(accelerator) -> str:
     where = torch.cuda.get_device_name() if device == "cuda" else device
     threads = torch.get_num_threads()
     line = f"{present} process(es) x {threads} thread(s) x {precision} on {where}"
+    line += ", weights sharded" if sharding.is_wanted() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device == "cpu" and present * threads < cores:
         line += (
