@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForPreTraining
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
+from selfsup.training.sharding import is_wanted
 
 LAST = "checkpoints/checkpoint-00000012"
 
@@ -75,3 +76,14 @@ def test_two_sharded_players_play_as_by_hand(launch, tmp_path):
         found, wanted = (load_file(tmp_path / kind / f"{name}.safetensors") for kind in ("sharded", "hand"))
         for key, value in wanted.items():
             torch.testing.assert_close(found[key], value, rtol=1e-10, atol=1e-12)
+
+
+def test_the_first_fsdp_is_refused(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(
+        ValueError, match=r"fsdp_version 2 is wanted, but 1 came: launch with scripts/launch/fsdp2\.yaml"
+    ):
+        is_wanted()
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    assert not is_wanted()  # a process alone has nobody to share with
