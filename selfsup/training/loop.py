@@ -240,7 +240,7 @@ def _prepare(
 ) -> tuple[dict[str, nn.Module], dict[str, Optimizer], dict[str, Optimizer]]:
     """Players on their device and wrapped or sharded for many processes, the optimizer of each, and those whose states
     checkpoints hold: the same, or under FSDP whole ones of the bare players."""
-    # Broadcasting buffers before every forward pass would hang processes that have one micro-batch more than others.
+    # Exchanging buffers before every forward pass, of validation too, would cost time for nothing.
     accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
     sharded = is_wanted()
     prepared = {}
