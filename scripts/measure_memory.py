@@ -45,7 +45,7 @@ def main(
     rows: list[tuple[str, ...]] = [("rows of a step", "rows of a pass", "checkpointing", "peak GiB", "s a step")]
     for size in batch_sizes:
         sized = replace(data, batch_size=size)
-        plan, _ = open_plans(texts, words, sized, objective.num_segments, pack=objective.packs, seed=train.seed)
+        plan, _ = open_plans(texts, words, sized, seed=train.seed, **objective.reading)
         for rows_of_pass in sorted({size, min(size, micro_batch_size)}, reverse=True):
             micro_batches = Steps(plan, objective, Share(0, 1, rows_of_pass), None, 0)[0]
             for checkpointing in (False, True):

@@ -19,10 +19,10 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         rows: examples with at least `input_ids`, grouped by the row they share.
         padding: what fills the rows, by field; 0 where nothing is said, -100 in `labels`.
     Returns:
-        the fields, (rows, tokens) or (examples) int64; `attention_mask` where there is padding; where a row holds
-        several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each example) and
-        `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels` also
-        `label_positions` (answers), the places in the flattened batch at which something is asked.
+        the fields, (rows, tokens) or (examples), int64 or float32; `attention_mask` where there is padding; where a
+        row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each
+        example) and `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels`
+        also `label_positions` (answers), the places in the flattened batch at which something is asked.
     """
     padding = {"labels": -100, **padding}
     sizes = [[len(example["input_ids"]) for example in row] for row in rows]
@@ -32,9 +32,9 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     padded = any(sum(row) < width for row in sizes)
     for name, value in rows[0][0].items():
         if np.ndim(value) == 0:
-            fields[name] = np.array([example[name] for row in rows for example in row], dtype=np.int64)
+            fields[name] = np.array([example[name] for row in rows for example in row], dtype=_kind(value))
             continue
-        table = np.full((len(rows), width), padding.get(name, 0), dtype=np.int64)
+        table: np.ndarray = np.full((len(rows), width), padding.get(name, 0), dtype=_kind(value))
         for line, row in zip(table, rows, strict=True):
             line[: sum(len(example[name]) for example in row)] = np.concatenate([example[name] for example in row])
         fields[name] = table
@@ -55,3 +55,7 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     if "labels" in fields and fields["labels"].ndim == 2:
         fields["label_positions"] = np.flatnonzero(fields["labels"] != -100)
     return {name: torch.from_numpy(value) for name, value in fields.items()}
+
+
+def _kind(value: np.ndarray) -> type:
+    return np.float32 if np.issubdtype(np.asarray(value).dtype, np.floating) else np.int64

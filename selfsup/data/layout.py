@@ -16,11 +16,13 @@ class Layout:
         bounds: (examples, 4) int64, start and stop of both segments; the second is empty where there is none.
         examples: (examples) int64, their numbers in the order of the rows.
         edges: (rows + 1) int64; row i holds `examples[edges[i]:edges[i + 1]]`.
+        strangers: (examples) int8, is the second segment of another document? 1 yes, 0 no, -1 nobody drew.
     """
 
     bounds: np.ndarray
     examples: np.ndarray
     edges: np.ndarray
+    strangers: np.ndarray
 
     @property
     def num_rows(self) -> int:
@@ -32,7 +34,14 @@ class Layout:
 
 
 def lay_out(
-    units: np.ndarray, starts: np.ndarray, block_size: int, *, num_segments: int, pack: bool, rng: Generator
+    units: np.ndarray,
+    starts: np.ndarray,
+    block_size: int,
+    *,
+    num_segments: int,
+    pack: bool,
+    rng: Generator,
+    documents: np.ndarray | None = None,
 ) -> Layout:
     """Cut units of text into examples of at most a block, and put them into shuffled rows.
 
@@ -43,17 +52,21 @@ def lay_out(
         num_segments: 1, or 2 for pairs.
         pack: let short examples share a row.
         rng: the only source of chance.
+        documents: (units) int64, the document of each unit; if given, half of the pairs get a stranger.
     """
     special = num_segments + 1  # [CLS] A [SEP], or [CLS] A [SEP] B [SEP]
     cut = cut_pairs if num_segments == 2 else cut_blocks
     bounds = cut(units, starts, block_size - special, rng)
+    strangers = np.full(len(bounds), -1, dtype=np.int8)
+    if documents is not None:
+        bounds, strangers = draw_strangers(bounds, units, documents, rng)
     lengths = bounds[:, 1] - bounds[:, 0] + bounds[:, 3] - bounds[:, 2]
     lengths += np.where(bounds[:, 2] < bounds[:, 3], 3, 2)
     rows = fit(lengths, block_size) if pack else np.arange(len(lengths))
     num_rows = int(rows.max()) + 1 if len(rows) else 0
     rows = rng.permutation(num_rows)[rows]
     examples = np.argsort(rows, kind="stable")
-    return Layout(bounds, examples, np.searchsorted(rows[examples], np.arange(num_rows + 1)))
+    return Layout(bounds, examples, np.searchsorted(rows[examples], np.arange(num_rows + 1)), strangers)
 
 
 def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) -> np.ndarray:
@@ -100,6 +113,47 @@ def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) 
         place = np.where(alone, end, _next_start(starts, b_stop, stop))
         place, stop, opening = (array[place < stop] for array in (place, stop, opening))
     return np.concatenate(found) if found else np.zeros((0, 4), dtype=np.int64)
+
+
+def draw_strangers(
+    bounds: np.ndarray, units: np.ndarray, documents: np.ndarray, rng: Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give half of the pairs a second segment from another document.
+
+    It begins where the second segment of some other pair begins, and is as long as the one it replaces: so neither
+    lengths nor edges tell a stranger. A pair for which no document has so long a stranger is not asked about, whatever
+    the coin says; else the longest second segments would nearly always be the true ones.
+
+    Args:
+        bounds: (examples, 4) int64, as `cut_pairs` gives them.
+        units: (units, 2) int64, as for `lay_out`.
+        documents: (units) int64, the document of each.
+        rng: the only source of chance.
+    Returns:
+        new bounds, and (examples) int8: 1 = a stranger, 0 = the true continuation, -1 = not asked.
+    Source:
+        Devlin et al. 2018, "BERT", section 3.1 (next sentence prediction); the rule of lengths is ours.
+    """
+    bounds, strangers = bounds.copy(), np.full(len(bounds), -1, dtype=np.int8)
+    pairs = np.flatnonzero(bounds[:, 2] < bounds[:, 3])
+    unit = np.searchsorted(units[:, 0], bounds[pairs, 0], side="right") - 1
+    document, begin = documents[unit], bounds[pairs, 2]
+    wanted, there = bounds[pairs, 3] - begin, units[unit, 1] - begin
+    by_length = np.argsort(-there, kind="stable")
+    long_enough = np.searchsorted(-there[by_length], -wanted, side="right")  # of every pair: how many could replace it
+    drawn = np.zeros(len(pairs), dtype=np.int64)
+    missing = np.arange(len(pairs))
+    for _ in range(16):  # a document of its own is drawn again
+        drawn[missing] = by_length[(rng.random(len(missing)) * long_enough[missing]).astype(np.int64)]
+        missing = missing[document[drawn[missing]] == document[missing]]
+    found = np.ones(len(pairs), dtype=bool)
+    found[missing] = False
+    coin = rng.random(len(pairs)) < 0.5
+    strangers[pairs] = np.where(found, coin, -1)
+    new = found & coin
+    bounds[pairs[new], 2] = begin[drawn[new]]
+    bounds[pairs[new], 3] = begin[drawn[new]] + wanted[new]
+    return bounds, strangers
 
 
 def cut_blocks(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) -> np.ndarray:

@@ -45,16 +45,18 @@ class Draw:
     """One example: which tokens, split where, and what its chance is keyed by.
 
     Args:
-        segments: one range of tokens of the corpus, or two: A, then B of the same document.
+        segments: one range of tokens of the corpus, or two: A, then B of the same document unless a `stranger`.
         epoch: how many times the text was read before.
         index: number of the example in its epoch; (seed, epoch, index) is the key of all its chance.
         progress: share of the run that has passed, 0-1; None in validation.
+        stranger: is the second segment of another document? None where the plan was not asked to draw any.
     """
 
     segments: tuple[Region, ...]
     epoch: int
     index: int
     progress: float | None
+    stranger: bool | None = None
 
 
 class Plan:
@@ -67,8 +69,9 @@ class Plan:
         num_segments: 1, or 2 for pairs.
         pack: let short examples share a row (the model must keep their attention apart).
         seed: of everything drawn here.
+        strangers: take the second segment of half of the pairs from another document.
     Raises:
-        ValueError: the stages do not cover the run, or there is nothing to read.
+        ValueError: the stages do not cover the run, there is nothing to read, or no other document.
     """
 
     def __init__(
@@ -80,15 +83,21 @@ class Plan:
         num_segments: int = 2,
         pack: bool = True,
         seed: int = 0,
+        strangers: bool = False,
     ) -> None:
         ends = [stage.until for stage in stages]
         if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1:
             raise ValueError(f"stages must end at rising shares of the run, the last at 1, but they end at {ends}")
         self.corpus, self.regions, self.stages, self.seed = corpus, list(regions), list(stages), seed
-        self.num_segments, self.pack = num_segments, pack
+        self.num_segments, self.pack, self.strangers = num_segments, pack, strangers
         self.slices = _slices(corpus, regions)
         if not len(self.slices):
             raise ValueError(f"{corpus.name} has nothing to read in {list(regions)}")
+        if strangers and np.ptp(self._documents(self.slices - [0, 1])) == 0:
+            raise ValueError(
+                f"segments from other documents are wanted, but {corpus.name} has a single document here: give more "
+                "documents (one a file or row), or a validation text with several"
+            )
         self.num_shelves = -(-int(np.diff(self.slices).sum()) // (SHELF_SLICES * SLICE_TOKENS))
         self._layouts: OrderedDict[tuple[int, int, int], Layout] = OrderedDict()
         self._counts: dict[tuple[int, int, int], int] = {}
@@ -152,7 +161,8 @@ class Plan:
             segments = ((a_start, a_stop), (b_start, b_stop)) if b_start < b_stop else ((a_start, a_stop),)
             # A shelf has fewer than 2**24 tokens, so fewer examples; the stage keeps its chance apart from others'.
             index = ((stage * self.num_shelves + shelf) << 24) + example
-            draws.append(Draw(segments, epoch, index, progress))
+            stranger = int(layout.strangers[example])
+            draws.append(Draw(segments, epoch, index, progress, None if stranger < 0 else bool(stranger)))
         return draws
 
     def _count(self, stage: int, epoch: int, shelf: int) -> int:
@@ -174,10 +184,15 @@ class Plan:
                 num_segments=self.num_segments,
                 pack=self.pack,
                 rng=np.random.default_rng((self.seed, stage, epoch, shelf)),
+                documents=self._documents(units[:, 0]) if self.strangers else None,
             )
             if len(self._layouts) > 3:
                 self._layouts.popitem(last=False)
         return self._layouts[key]
+
+    def _documents(self, places: np.ndarray) -> np.ndarray:
+        """(places) int64: numbers of the documents that some places of the corpus lie in."""
+        return np.searchsorted(self.corpus.documents, places, side="right") - 1
 
 
 def _slices(corpus: Corpus, regions: Sequence[Region]) -> np.ndarray:

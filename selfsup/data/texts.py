@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from selfsup.data.cleaning import paragraphs
-from selfsup.data.corpus import Corpus, open_corpus
+from selfsup.data.corpus import Corpus, Region, open_corpus
 from selfsup.data.plan import Plan, Stage
 from selfsup.data.sentences import LANGUAGES
 from selfsup.data.sources import Text, find_text, has_split
@@ -125,6 +125,7 @@ def open_plans(
     *,
     pack: bool,
     seed: int,
+    strangers: bool = False,
 ) -> tuple[Plan, Plan]:
     """What a run reads step by step, and what it is scored on.
 
@@ -135,6 +136,7 @@ def open_plans(
         num_segments: 1, or 2 for pairs.
         pack: let short examples share a row.
         seed: of the order of training; that of validation is always the same.
+        strangers: take second segments from other documents too, see `Plan`.
     Returns:
         the plan of training and that of validation.
     Raises:
@@ -159,7 +161,10 @@ def open_plans(
         regions, held_regions = corpus.split(config.validation_share)
     stages = config.all_stages()
     last = [Stage(stages[-1].block_size)]
-    return (
-        Plan(corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed),
-        Plan(held_out or corpus, held_regions, stages=last, num_segments=num_segments, pack=pack, seed=0),
-    )
+
+    def plan(corpus: Corpus, regions: list[Region], stages: list[Stage], seed: int) -> Plan:
+        return Plan(
+            corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed, strangers=strangers
+        )
+
+    return plan(corpus, regions, stages, seed), plan(held_out or corpus, held_regions, last, 0)

@@ -15,7 +15,7 @@ EVALUATION_RATE = 0.15  # whatever share and unit in training: runs on the same 
 
 
 class MaskedTokens(Objective):
-    """Of the tokens chosen, 80 % become [MASK], 10 % a random token and 10 % stay; all of them are asked for.
+    """Of the tokens chosen, most become [MASK], some a random token, and some stay; all of them are asked for.
 
     Input: one or two `segments` of ids. Answer `tokens`: `labels` (tokens), -100 where nothing is asked.
 
@@ -28,6 +28,9 @@ class MaskedTokens(Objective):
             Validation always hides 15 % of the tokens, one by one.
         unit: what is hidden together: a token, a word, or a span of 1 to `max_span` words.
         max_span: longest span in words.
+        mask_rate: share of the chosen tokens that become [MASK].
+        random_rate: share of them that become a random token; the others stay as they are.
+        num_segments: 1, or 2 to read pairs of segments, as sentence-pair tasks have them.
         weight: factor of the loss in a `Joint`.
     Raises:
         ValueError: a rate or `max_span` out of range.
@@ -45,6 +48,9 @@ class MaskedTokens(Objective):
         final_rate: float | None = None,
         unit: Literal["token", "word", "span"] = "token",
         max_span: int = 3,
+        mask_rate: float = 0.8,
+        random_rate: float = 0.1,
+        num_segments: Literal[1, 2] = 1,
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
@@ -54,7 +60,14 @@ class MaskedTokens(Objective):
                 raise ValueError(f"the share of hidden tokens must be above 0 and at most 1, but {share} came")
         if max_span < 1:
             raise ValueError(f"max_span counts words and must be at least 1, but {max_span} came")
+        if not 0 <= mask_rate <= mask_rate + random_rate <= 1 + 1e-9:
+            raise ValueError(
+                "mask_rate and random_rate are shares of the chosen tokens and at most 1 together, but "
+                f"{mask_rate} and {random_rate} came"
+            )
         self.unit, self.max_span = unit, max_span
+        self.mask_rate, self.random_rate = mask_rate, random_rate
+        self.num_segments = num_segments  # type: ignore[misc]
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
@@ -78,7 +91,8 @@ class MaskedTokens(Objective):
         hidden = np.flatnonzero(choose(units, rate, rng))
         fate = rng.random(len(hidden))
         random_ids = rng.choice(self.ordinary, len(hidden))
-        shown = np.where(fate < 0.8, self.mask_id, np.where(fate < 0.9, random_ids, ids[hidden]))
+        shown = np.where(fate < self.mask_rate + self.random_rate, random_ids, ids[hidden])
+        shown = np.where(fate < self.mask_rate, self.mask_id, shown)
         input_ids, labels = ids.copy(), np.full(len(ids), -100, dtype=np.int64)
         input_ids[hidden], labels[hidden] = shown, ids[hidden]
         return {**example, "input_ids": input_ids, "labels": labels}
@@ -103,23 +117,22 @@ class MaskedTokens(Objective):
         return fields
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        logits, targets = _answers(outputs, batch)
+        logits, targets = self.answers(outputs, batch)
         return {self.name: cross_entropy(logits, targets, reduction="sum")}
 
-    def hits(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
-        logits, targets = _answers(outputs, batch)
+    def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        logits, targets = self.answers(outputs, batch)
         return {self.name: (logits.argmax(dim=-1) == targets).sum()}
 
-
-def _answers(outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(answers, vocab) scores and (answers) true ids, from a sparse or a dense head."""
-    positions = batch["label_positions"]
-    logits = outputs.get("prediction_logits")
-    if logits is None:
-        logits = outputs["logits"]
-    if logits.dim() == 3:
-        logits = logits.flatten(0, 1)[positions]
-    return logits if logits.dtype.itemsize >= 4 else logits.float(), batch["labels"].flatten()[positions]
+    def answers(self, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(answers, vocab) scores and (answers) true ids, from a sparse or a dense head."""
+        positions = batch["label_positions"]
+        logits = outputs.get("prediction_logits")
+        if logits is None:
+            logits = outputs["logits"]
+        if logits.dim() == 3:
+            logits = logits.flatten(0, 1)[positions]
+        return logits if logits.dtype.itemsize >= 4 else logits.float(), batch["labels"].flatten()[positions]
 
 
 def choose(units: np.ndarray, rate: float, rng: Generator) -> np.ndarray:

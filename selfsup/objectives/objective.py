@@ -9,6 +9,7 @@ import numpy as np
 import transformers
 from numpy.random import Generator
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 Example = dict[str, Any]
 Batch = dict[str, Tensor]
@@ -28,6 +29,7 @@ class Objective(ABC):
     auto_class: ClassVar[str]  # the Auto class of transformers that has the head
     name: ClassVar[str]  # of its answer, in logs
     num_segments: ClassVar[int] = 1  # ranges of text in an example
+    strangers: ClassVar[bool] = False  # does the second segment come from another document half of the time?
     turns: ClassVar[tuple[str, ...]] = ("model",)  # players that step, one after the other
     additive: ClassVar[bool] = True  # is the loss a plain sum over answers?
     rearranges: ClassVar[bool] = False  # moves tokens about: goes first in a `Joint`
@@ -54,17 +56,27 @@ class Objective(ABC):
         self.max_tokens = getattr(config, "max_position_embeddings", None)
         self.fields = accepted_fields(self.auto_class, config)
 
+    def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
+        """Players beside the model that is trained, built to fit it; most objectives need none."""
+        return {}
+
     @property
     def packs(self) -> bool:
         """Whether the model keeps several examples of one row apart; known once bound."""
         return "sequence_ids" in self.fields
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What a plan has to know: segments of an example, whether examples share rows, strangers; known once bound."""
+        return {"num_segments": self.num_segments, "pack": self.packs, "strangers": self.strangers}
 
     @abstractmethod
     def encode(self, example: Example) -> Example:
         """Raw to numbers, always the same.
 
         Args:
-            example: `segments`, one or two arrays (tokens) of ids without special tokens.
+            example: `segments`, one or two arrays (tokens) of ids without special tokens, and `stranger`: True where
+                the second is of another document, False where it follows the first, None where nobody drew.
         Returns:
             fields, one array each.
         """
@@ -97,12 +109,17 @@ class Objective(ABC):
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         """The SUM of the loss over the answers, by name, in nats."""
 
-    def hits(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+    def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         """How many answers were right, by name; empty where right and wrong make no sense."""
+        return {}
+
+    def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        """How many answers a constant guess gets right, by name: what a share of right answers is compared with."""
         return {}
 
 
 _ANSWERS = {"labels", "next_sentence_label"}
+PAIR_HEAD = "AutoModelForNextSentencePrediction"
 
 
 class Joint(Objective):
@@ -123,7 +140,14 @@ class Joint(Objective):
         if len(self.weights) < len(self.members):
             names = [name for member in self.members for name in member.weights]
             raise ValueError(f"every objective must give an answer of its own, but these came: {', '.join(names)}")
+        kinds = ", ".join(type(member).__name__ for member in self.members)
+        if any(member.turns != ("model",) for member in self.members) and len(self.members) > 1:
+            raise ValueError(f"an objective with several players is trained alone, but these came together: {kinds}")
+        if sum(member.auto_class == PAIR_HEAD for member in self.members) > 1:
+            raise ValueError(f"one head answers one question about two segments, but these came together: {kinds}")
         self.auto_class = _common_head({member.auto_class for member in self.members})  # type: ignore[misc]
+        self.turns = self.members[0].turns  # type: ignore[misc]
+        self.strangers = any(member.strangers for member in self.members)  # type: ignore[misc]
         self.num_segments = max(member.num_segments for member in self.members)  # type: ignore[misc]
         self.additive = all(member.additive for member in self.members)  # type: ignore[misc]
 
@@ -133,6 +157,9 @@ class Joint(Objective):
             member.fields = accepted_fields(self.auto_class, config)
         self.fields, self.max_tokens = self.members[0].fields, self.members[0].max_tokens
         self.padding = {name: value for member in self.members for name, value in member.padding.items()}
+
+    def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
+        return {name: player for member in self.members for name, player in member.further_players(model).items()}
 
     def encode(self, example: Example) -> Example:
         return {name: value for member in self.members for name, value in member.encode(example).items()}
@@ -148,17 +175,26 @@ class Joint(Objective):
     def inputs(self, batch: Batch) -> Batch:
         return {name: value for member in self.members for name, value in member.inputs(batch).items()}
 
+    def forward(self, players: Players, batch: Batch, turn: str) -> Any:
+        if len(self.members) == 1:
+            return self.members[0].forward(players, batch, turn)
+        return super().forward(players, batch, turn)
+
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         return {name: value for member in self.members for name, value in member.loss(outputs, batch, turn).items()}
 
-    def hits(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
-        return {name: value for member in self.members for name, value in member.hits(outputs, batch).items()}
+    def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        return {name: value for member in self.members for name, value in member.hits(outputs, batch, turn).items()}
+
+    def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        parts = (member.blind_hits(outputs, batch, turn) for member in self.members)
+        return {name: value for part in parts for name, value in part.items()}
 
 
 def _common_head(heads: set[str]) -> str:
     if len(heads) == 1:
         return heads.pop()
-    if heads <= {"AutoModelForMaskedLM", "AutoModelForNextSentencePrediction"}:
+    if heads <= {"AutoModelForMaskedLM", PAIR_HEAD}:
         return "AutoModelForPreTraining"
     raise ValueError(f"no model has all of these heads at once: {', '.join(sorted(heads))}; train them one by one")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -11,6 +12,7 @@ from selfsup.data.corpus import Corpus
 from selfsup.data.plan import Draw, Plan
 from selfsup.objectives.objective import Batch, Example, Objective, text_rng
 
+Row = TypeVar("Row")
 VALIDATION_SEED = 0  # masks and pairs of validation are the same in every run
 
 
@@ -28,7 +30,7 @@ class Share:
     num_processes: int = 1
     micro_batch_size: int | None = None
 
-    def of(self, rows: Sequence[list[Draw]]) -> list[Sequence[list[Draw]]]:
+    def of(self, rows: Sequence[Row]) -> list[Sequence[Row]]:
         """The micro-batches of this process: neighbours stay together, no row comes twice or never.
 
         All processes get the same number of them, since sharded players gather their weights for each. (So where
@@ -52,7 +54,8 @@ class Share:
 
 def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:
     """One example: its tokens, as numbers, with its answers hidden."""
-    example = {"segments": [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]}
+    segments = [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]
+    example = {"segments": segments, "stranger": draw.stranger}
     rng = text_rng(seed, draw.epoch, draw.index)
     return objective.corrupt(objective.encode(example), rng=rng, progress=draw.progress)
 

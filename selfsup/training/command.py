@@ -17,6 +17,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from selfsup.training import sharding
+from selfsup.training.hub import check_access
 from selfsup.training.loop import Stopped
 
 RECORDED = ("selfsup", "torch", "transformers", "accelerate", "tokenizers", "sentencepiece", "numpy")
@@ -52,7 +53,15 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
         sys.exit(1)
 
 
-def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None, resume: bool = False):
+def start(
+    folder: Path,
+    arguments: str,
+    *,
+    seed: int,
+    tracker: str | None = None,
+    resume: bool = False,
+    push_to: str | None = None,
+):
     """Make the Accelerator, say what it runs on, claim the folder of the run, and seed what a fresh model draws.
 
     Args:
@@ -61,10 +70,12 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
         seed: of fresh weights, the same on all processes.
         tracker: one of Accelerate's, or None.
         resume: the run in the folder is to go on.
+        push_to: a name on the Hub that must be open to this user, or None.
     Returns:
         the `accelerate.Accelerator`.
     Raises:
-        ValueError: fp16 was asked for, whose loss scaling the loop does not do; or the folder holds another run.
+        ValueError: fp16 was asked for, whose loss scaling the loop does not do; the folder holds another run; or
+            nothing can be pushed.
     """
     import torch
     from accelerate import Accelerator
@@ -83,7 +94,9 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
     seen = machine(accelerator)
     if accelerator.is_main_process:
         print(seen)
-    claim(folder, arguments, accelerator, resume=resume)
+        if push_to:
+            check_access(push_to)  # hours before it is needed
+    claim(folder, f"# {seen.splitlines()[0]}{processor(accelerator)}\n{arguments}", accelerator, resume=resume)
     return accelerator
 
 
@@ -125,6 +138,14 @@ def _meets_on_cpu() -> bool:
 
     device = torch.accelerator.current_accelerator(check_available=True)
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and (device is None or device.type == "mps")
+
+
+def processor(accelerator) -> str:
+    """The kind of CPU in brackets, where that is what computes and the system tells."""
+    cpus = Path("/proc/cpuinfo")
+    if accelerator.device.type != "cpu" or not cpus.is_file():
+        return ""
+    return next((f" ({line.split(': ')[1]})" for line in cpus.read_text().splitlines() if "model name" in line), "")
 
 
 def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ class Score:
         hits: how many answers were right, where that makes sense.
         counts: how many answers there were.
         weights: of the losses in their sum.
+        blind_hits: how many answers a constant guess got right, where that makes sense.
     """
 
     losses: dict[str, float]
     hits: dict[str, int]
     counts: dict[str, int]
     weights: dict[str, float]
+    blind_hits: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -57,6 +59,8 @@ class Score:
         for name in self.hits:
             figures[f"validation_{name}_accuracy"] = self.accuracy(name)
             figures[f"validation_{name}_interval"] = self.interval(name)
+        for name, hits in self.blind_hits.items():
+            figures[f"validation_{name}_blind_accuracy"] = hits / max(self.counts[name], 1)
         return figures
 
 
@@ -82,8 +86,9 @@ def evaluate(
         the same score on every process.
     """
     names = list(objective.weights)
-    sums = torch.zeros(3, len(names), dtype=torch.float64)  # losses, hits, counts
+    sums = torch.zeros(4, len(names), dtype=torch.float64)  # losses, hits, counts, blind hits
     scored: set[str] = set()
+    blind: set[str] = set()
     share = Share(accelerator.process_index, accelerator.num_processes, micro_batch_size)
     modes = {name: player.training for name, player in players.items()}
     for player in players.values():
@@ -97,19 +102,23 @@ def evaluate(
                 outputs = objective.forward(players, batch, turn)
                 for name, value in objective.loss(outputs, batch, turn).items():
                     sums[0, names.index(name)] += float(value)
-                for name, value in objective.hits(outputs, batch).items():
+                for name, value in objective.hits(outputs, batch, turn).items():
                     sums[1, names.index(name)] += float(value)
                     scored.add(name)
+                for name, value in objective.blind_hits(outputs, batch, turn).items():
+                    sums[3, names.index(name)] += float(value)
+                    blind.add(name)
             for name, count in counts.items():
                 sums[2, names.index(name)] += count
     for name, player in players.items():
         player.train(modes[name])
-    losses, hits, counts_ = accelerator.reduce(sums.to(accelerator.device), "sum").cpu().tolist()
+    losses, hits, counts_, blind_hits = accelerator.reduce(sums.to(accelerator.device), "sum").cpu().tolist()
     return Score(
         losses={name: loss / max(n, 1) for name, loss, n in zip(names, losses, counts_, strict=True)},
         hits={name: round(h) for name, h in zip(names, hits, strict=True) if name in scored},
         counts={name: round(n) for name, n in zip(names, counts_, strict=True)},
         weights=dict(objective.weights),
+        blind_hits={name: round(h) for name, h in zip(names, blind_hits, strict=True) if name in blind},
     )
 
 

@@ -24,7 +24,7 @@ from selfsup.training.batches import Share, Steps
 from selfsup.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
 from selfsup.training.evaluation import Score, evaluate
 from selfsup.training.report import Report
-from selfsup.training.sharding import gather, is_wanted, scatter, shard
+from selfsup.training.sharding import gather, is_wanted, refuse_shared, scatter, shard
 from selfsup.training.step import num_tokens, seed_step, take_step, total
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that end a run in good order
@@ -243,6 +243,8 @@ def _prepare(
     # Exchanging buffers before every forward pass, of validation too, would cost time for nothing.
     accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
     sharded = is_wanted()
+    if sharded:
+        refuse_shared(players)
     prepared = {}
     for name, player in players.items():
         player.train()

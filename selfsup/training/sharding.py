@@ -56,6 +56,22 @@ def shard(player: nn.Module, accelerator: Accelerator) -> nn.Module:
     return fully_shard(copy, reshard_after_forward=True)
 
 
+def refuse_shared(players: Mapping[str, nn.Module]) -> None:
+    """Two players cannot both gather and let go one weight.
+
+    Raises:
+        ValueError: players share weights.
+    """
+    owners: dict[int, str] = {}
+    for name, player in players.items():
+        for weight in player.parameters():
+            if (owner := owners.setdefault(id(weight), name)) != name:
+                raise ValueError(
+                    f"players with weights of their own are wanted for FSDP, but {owner} and {name} share some: "
+                    "launch with scripts/launch/ddp.yaml"
+                )
+
+
 def gather(
     players: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],

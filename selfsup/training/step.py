@@ -95,13 +95,15 @@ def _clip(player: nn.Module, longest: float) -> float:
 
 @contextmanager
 def _waiting(players: Players, turn: str) -> Iterator[None]:
-    """Freeze all players but one: they take part in its turn, and get no gradient from it."""
+    """Freeze all players but one: they take part in its turn, and get no gradient from it. What they share with it
+    moves in both turns."""
+    moving = {id(weight) for weight in players[turn].parameters()}
     waiting = [
         weight
         for name, player in players.items()
         if name != turn
         for weight in player.parameters()
-        if weight.requires_grad
+        if weight.requires_grad and id(weight) not in moving
     ]
     for weight in waiting:
         weight.requires_grad_(False)

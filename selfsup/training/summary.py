@@ -37,6 +37,8 @@ def summarise(
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": lines[-1]["tokens"] if lines else 0,
         "tokens_per_second": speeds[len(speeds) // 2],
+        "corpus_tokens": sum(end - start for start, end in plan.regions),
+        "held_out": held_out.corpus is plan.corpus,  # or a text of its own
         "padding_share": plan.padding_share(),
         "peak_memory_gib": peak_memory_gib(),
     }
@@ -48,7 +50,8 @@ def summarise(
         rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
     for name in (name for name in score.hits if score.counts[name]):
         low, high = score.interval(name)
-        chance = "50.0 %  (chance)" if name == "order" else ""
+        blind = figures.get(f"validation_{name}_blind_accuracy")
+        chance = "" if blind is None else f"{100 * blind:.1f} %  (always the same)"
         share = f"{100 * score.accuracy(name):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
         rows.append((f"{name}: share right (95 % interval)", share, chance))
     rows.append(("tokens read, tokens/s", f"{figures['tokens']:,}, {figures['tokens_per_second']:,.0f}", ""))

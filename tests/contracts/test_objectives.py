@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch import Tensor, nn
 
 import selfsup.models
 import selfsup.objectives
@@ -26,7 +27,9 @@ def found() -> list[type[Objective]]:
 
 
 def test_the_room_exports_all_that_is_found():
-    assert {"MaskedTokens", "SentenceOrder"} <= {kind.__name__ for kind in found()}
+    assert {"MaskedTokens", "SentenceOrder", "NextSentence", "ReplacedTokens", "Classification"} <= {
+        kind.__name__ for kind in found()
+    }
     assert {kind.__name__ for kind in found()} | {"Joint", "Objective"} == set(selfsup.objectives.__all__)
 
 
@@ -51,87 +54,112 @@ def segments(tiny_corpus):
 
 @pytest.fixture
 def batch(objective, segments):
-    """Three rows of two examples."""
+    """Three rows of two examples, or six of one."""
 
     def example(number: int, seed: int = 0):
-        raw = objective.encode({"segments": segments(number, objective.num_segments)})
-        return objective.corrupt(raw, rng=np.random.default_rng((seed, number)), progress=0.0)
+        raw = {"segments": segments(number, objective.num_segments), "stranger": number % 2 == 1, "label": number % 2}
+        return objective.corrupt(objective.encode(raw), rng=np.random.default_rng((seed, number)), progress=0.0)
 
     def made(seed: int = 0, times: int = 1):
-        return collate(
-            [[example(2 * row, seed), example(2 * row + 1, seed)] for row in range(3)] * times,
-            padding=objective.padding,
-        )
+        rows = [[example(2 * row, seed), example(2 * row + 1, seed)] for row in range(3)]
+        if not objective.packs:
+            rows = [[one] for row in rows for one in row]
+        return collate(rows * times, padding=objective.padding)
 
     return made
 
 
 @pytest.fixture
-def model(objective, tiny_config):
+def players(objective, tiny_config) -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    return getattr(transformers, objective.auto_class).from_config(tiny_config).eval()
+    model = getattr(transformers, objective.auto_class).from_config(tiny_config)
+    return {name: player.eval() for name, player in {"model": model, **objective.further_players(model)}.items()}
 
 
-def test_repeats_itself_under_the_same_seed(batch):
+def losses_of(objective, players, batch) -> dict[str, Tensor]:
+    """The summed losses of all turns."""
+    return {
+        name: value
+        for turn in objective.turns
+        for name, value in objective.loss(objective.forward(players, batch, turn), batch, turn).items()
+    }
+
+
+def counts_of(objective, batch) -> dict[str, int]:
+    return {name: count for turn in objective.turns for name, count in objective.counts(batch, turn).items()}
+
+
+def test_repeats_itself_under_the_same_seed(objective, batch):
     one, same, other = batch(0), batch(0), batch(1)
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert any(one[name].shape != other[name].shape or not torch.equal(one[name], other[name]) for name in one)
+    if not objective.strangers and objective.auto_class != "AutoModelForSequenceClassification":  # they draw nothing
+        assert any(one[name].shape != other[name].shape or not torch.equal(one[name], other[name]) for name in one)
 
 
 def test_encoding_is_always_the_same_and_corrupting_leaves_it_alone(objective, segments):
-    example, again = (objective.encode({"segments": segments(0, objective.num_segments)}) for _ in range(2))
+    raw = {"segments": segments(0, objective.num_segments), "stranger": True, "label": 1}
+    example, again = objective.encode(raw), objective.encode(raw)
     for seed in range(5):
         objective.corrupt(example, rng=np.random.default_rng(seed), progress=None)
     assert all(np.array_equal(example[name], again[name]) for name in again)
     assert example.keys() == again.keys()
 
 
-def test_finds_answers_of_every_name(objective, batch, model):
-    counts = objective.counts(batch(), "model")
+def test_finds_answers_of_every_name(objective, batch, players):
+    counts = counts_of(objective, batch())
     assert counts.keys() == objective.weights.keys()
     assert all(count > 0 for count in counts.values())
-    outputs = objective.forward({"model": model}, batch(), "model")
-    assert objective.loss(outputs, batch(), "model").keys() == counts.keys()
-    for name, hits in objective.hits(outputs, batch()).items():
-        assert 0 <= hits <= counts[name]
+    assert losses_of(objective, players, batch()).keys() == counts.keys()
+    for turn in objective.turns:
+        outputs = objective.forward(players, batch(), turn)
+        for found in (objective.hits(outputs, batch(), turn), objective.blind_hits(outputs, batch(), turn)):
+            assert all(0 <= hits <= counts[name] for name, hits in found.items())
 
 
-def test_guessing_costs_what_chance_says(objective, batch, model):
+def test_guessing_costs_what_chance_says(objective, batch, players):
     """A fresh model knows nothing: its mean loss is near log(choices), within the spread of small weights."""
-    losses = objective.loss(objective.forward({"model": model}, batch(), "model"), batch(), "model")
-    choices = {"tokens": model.config.vocab_size, "order": 2}
+    losses, counts = losses_of(objective, players, batch()), counts_of(objective, batch())
+    choices = {"tokens": players["model"].config.vocab_size, "order": 2, "next": 2, "replaced": 2, "label": 2}
     for name in losses.keys() & choices.keys():
-        mean = losses[name].item() / objective.counts(batch(), "model")[name]
-        assert mean == pytest.approx(np.log(choices[name]), abs=0.3)
+        assert losses[name].item() / counts[name] == pytest.approx(np.log(choices[name]), abs=0.3)
 
 
-def test_doubles_with_the_batch(objective, batch, model):
+def test_doubles_with_the_batch(objective, batch, players):
     if not objective.additive:
         pytest.skip("takes answers from the batch, and says so")
-    once, twice = batch(), batch(times=2)
-    losses = [objective.loss(objective.forward({"model": model}, b, "model"), b, "model") for b in (once, twice)]
-    for name in losses[0]:
-        torch.testing.assert_close(losses[1][name], 2 * losses[0][name])
-        assert objective.counts(twice, "model")[name] == 2 * objective.counts(once, "model")[name]
+    once, twice = (losses_of(objective, players, batch(times=times)) for times in (1, 2))
+    for name, count in counts_of(objective, batch()).items():
+        torch.testing.assert_close(twice[name], 2 * once[name])
+        assert counts_of(objective, batch(times=2))[name] == 2 * count
 
 
-def test_sends_gradient_to_every_parameter(objective, batch, model):
-    torch.stack(
-        [*objective.loss(objective.forward({"model": model}, batch(), "model"), batch(), "model").values()]
-    ).sum().backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
-
-
-def test_learns_a_batch_by_heart(objective, batch, model):
-    rows, optimizer = batch(), torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(150):
-        losses = objective.loss(objective.forward({"model": model}, rows, "model"), rows, "model")
-        optimizer.zero_grad()
+def test_every_turn_sends_gradient_to_every_parameter_of_its_player_only(objective, batch, players):
+    own = {turn: {id(parameter) for parameter in players[turn].parameters()} for turn in objective.turns}
+    for turn in objective.turns:
+        for player in players.values():
+            player.zero_grad()
+        losses = objective.loss(objective.forward(players, batch(), turn), batch(), turn)
         torch.stack([*losses.values()]).sum().backward()
-        optimizer.step()
-    for name, count in objective.counts(rows, "model").items():
+        for name, parameter in [pair for player in players.values() for pair in player.named_parameters()]:
+            if id(parameter) in own[turn]:
+                assert parameter.grad is not None, name
+                assert parameter.grad.abs().max() > 0, name
+            else:
+                assert parameter.grad is None, name
+
+
+def test_learns_a_batch_by_heart(objective, batch, players):
+    rows = batch()
+    optimizers = {turn: torch.optim.Adam(players[turn].parameters(), lr=0.01) for turn in objective.turns}
+    for _ in range(150):
+        for turn in objective.turns:
+            losses = objective.loss(objective.forward(players, rows, turn), rows, turn)
+            optimizers[turn].zero_grad()
+            torch.stack([*losses.values()]).sum().backward()
+            optimizers[turn].step()
+    losses = losses_of(objective, players, rows)
+    for name, count in counts_of(objective, rows).items():
         assert losses[name] / count < 0.2, name
-    hits = objective.hits(objective.forward({"model": model}, rows, "model"), rows)
-    assert all(hit == objective.counts(rows, "model")[name] for name, hit in hits.items())
+    for turn in objective.turns:
+        hits = objective.hits(objective.forward(players, rows, turn), rows, turn)
+        assert all(hit == objective.counts(rows, turn)[name] for name, hit in hits.items())

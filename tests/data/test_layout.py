@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_val_predict
 
 from selfsup.data.corpus import Corpus, open_corpus
-from selfsup.data.layout import SHORTEST_PAIR, cut_blocks, cut_pairs, fit, lay_out
+from selfsup.data.layout import SHORTEST_PAIR, cut_blocks, cut_pairs, draw_strangers, fit, lay_out
 from selfsup.data.plan import Plan, Stage
 from selfsup.data.sources import find_text
 from selfsup.data.texts import read_paragraphs
@@ -245,6 +245,26 @@ def edges(corpus: Corpus, bounds: np.ndarray, tokenizer) -> tuple[np.ndarray, np
     return np.array(features, dtype=float), np.array(swapped)
 
 
+def stranger_edges(corpus: Corpus, at_least: int, tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """What the edges of pairs look like, and whether the second segment is a stranger."""
+    plan = Plan(corpus, [(0, len(corpus.tokens))], stages=[Stage(block_size=128)], strangers=True)
+    layouts = [plan._layout(0, 0, 0)]
+    while sum(map(len, (layout.bounds for layout in layouts))) < at_least:
+        layouts.append(plan._layout(0, len(layouts), 0))
+    asked = np.concatenate([layout.bounds[layout.strangers >= 0] for layout in layouts])
+    strangers = np.concatenate([layout.strangers[layout.strangers >= 0] for layout in layouts])
+    words = Words.of(tokenizer)
+    pieces = [piece.lstrip("▁") for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
+    final = np.array([piece[-1:] in {".", "!", "?"} for piece in pieces])
+    starting = np.zeros(len(corpus.tokens), dtype=bool)
+    starting[corpus.sentences] = True
+    tables = (words.starts, words.punctuation, final, np.array([piece[:1].isupper() for piece in pieces]))
+    lengths = asked[:, 1] - asked[:, 0], asked[:, 3] - asked[:, 2]
+    edges = [corpus.tokens[place] for place in (asked[:, 0], asked[:, 1] - 1, asked[:, 2], asked[:, 3] - 1)]
+    features = [*lengths, sum(lengths), starting[asked[:, 2]], *(table[ids] for table in tables for ids in edges)]
+    return np.stack(features, axis=1).astype(float), strangers
+
+
 def guessed(features: np.ndarray, swapped: np.ndarray) -> float:
     """Share of the pairs whose order gradient boosting tells, each pair guessed by a model that did not see it."""
     return float(
@@ -309,6 +329,57 @@ def test_edges_of_the_naive_rule_tell_the_order(speeches):
     accuracy = guessed(*edges(corpus, naive_pairs(corpus, 125), tokenizer))
     print(f"naive rule: edges tell the order of {accuracy:.1%}")
     assert accuracy > 0.75
+
+
+@pytest.mark.slow
+def test_edges_of_speeches_do_not_tell_strangers(speeches):
+    corpus, tokenizer = speeches
+    accuracy = guessed(*stranger_edges(corpus, 40_000, tokenizer))
+    print(f"block 128: edges tell {accuracy:.1%} of the second segments that are of another document")
+    assert accuracy == pytest.approx(0.5, abs=0.02)
+
+
+def test_edges_of_made_up_documents_do_not_tell_strangers(tiny_tokenizer, tmp_path):
+    corpus = made_up_documents(tiny_tokenizer, tmp_path, 30)
+    accuracy = guessed(*stranger_edges(corpus, 20_000, tiny_tokenizer))
+    assert accuracy == pytest.approx(0.5, abs=0.02)
+
+
+class TestStrangers:
+    """Documents 0: 0-100, 1: 100-200 and 2: 200-230; a pair in each, the last too short to replace a longer one."""
+
+    units = np.array([[0, 100], [100, 200], [200, 230]])
+    bounds = np.array([[0, 20, 25, 60], [100, 110, 115, 160], [200, 210, 212, 224], [60, 90, 90, 90]])
+
+    def drawn(self, documents=(0, 1, 2), bounds=bounds):
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            yield draw_strangers(bounds, self.units, np.array(documents), rng)
+
+    def test_by_hand(self):
+        seen: dict[int, set[tuple[int, int]]] = {0: set(), 1: set(), 2: set()}
+        for bounds, strangers in self.drawn():
+            assert (bounds[:, :2] == self.bounds[:, :2]).all()
+            assert (bounds[:, 3] - bounds[:, 2] == self.bounds[:, 3] - self.bounds[:, 2]).all()
+            assert strangers[3] == -1  # a single segment has no second one
+            for pair in range(3):
+                seen[pair].add((int(strangers[pair]), int(bounds[pair, 2])))
+        assert seen == {0: {(0, 25), (1, 115)}, 1: {(0, 115), (1, 25)}, 2: {(0, 212), (1, 25), (1, 115)}}
+
+    def test_half_are_strangers(self):
+        share = np.mean([strangers[:3] for _, strangers in self.drawn()])
+        assert share == pytest.approx(0.5, abs=0.06)
+
+    def test_what_no_other_document_can_replace_is_not_asked(self):
+        for bounds, strangers in self.drawn(documents=(0, 0, 2)):
+            assert strangers[:2].tolist() == [-1, -1]  # the third document has too little text for theirs
+            assert (bounds[:2] == self.bounds[:2]).all()
+
+    def test_without_pairs_there_is_nothing_to_draw(self):
+        singles = self.bounds[3:]
+        bounds, strangers = draw_strangers(singles, self.units, np.arange(3), np.random.default_rng(0))
+        assert (bounds == singles).all()
+        assert strangers.tolist() == [-1]
 
 
 def made_up_documents(tokenizer, folder: Path, longest: int) -> Corpus:

@@ -27,14 +27,19 @@ from torch.nn.functional import softplus
 from selfsup.data.plan import Draw, Plan
 from selfsup.data.texts import DataConfig, find_texts, open_plans
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import Joint, MaskedTokens, Objective, SentenceOrder
+from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, ReplacedTokens, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training import loop, report, sharding
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 from selfsup.training.evaluation import evaluate
-from selfsup.training.export import build_model, open_tokenizer
+from selfsup.training.export import build_model, build_players, open_tokenizer
 from selfsup.training.loop import Stopped, TrainConfig, fit
 
+ASKED: dict[str, Callable[[], dict[str, Objective]]] = {
+    "order": lambda: {"tokens": MaskedTokens(final_rate=0.3, unit="span"), "order": SentenceOrder(weight=0.5)},
+    "next": lambda: {"tokens": MaskedTokens(), "next": NextSentence()},
+    "replaced": lambda: {"replaced": ReplacedTokens(generator_share=0.5)},
+}
 EVERYTHING = {"eval_every": 1000, "save_every": 1000, "log_every": 1, "eval_rows": 41}
 
 
@@ -44,6 +49,7 @@ def pretrain(
     text: str,
     tokenizer: str,
     cache: str,
+    ask: str = "order",
     weights: str = "float32",
     precision: str = "no",
     dropout: float = 0.0,
@@ -57,7 +63,7 @@ def pretrain(
     optim: dict[str, Any] | None = None,
     train: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Masked tokens and sentence order; with `again`, stopped runs go on until the end."""
+    """Masked tokens and sentence order or what else is asked; with `again`, stopped runs go on until the end."""
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
     words = open_tokenizer(tokenizer)
     data = DataConfig(cache_dir=Path(cache), block_size=64, batch_size=batch_size, validation_share=0.1)
@@ -71,18 +77,18 @@ def pretrain(
     stops = []
     while True:
         torch.manual_seed(0)
-        objective = Joint({"tokens": MaskedTokens(final_rate=0.3, unit="span"), "order": SentenceOrder(weight=0.5)})
+        objective = Joint(ASKED[ask]())
         config = tiny_config(len(words), dropout)
-        model = build_model(objective.auto_class, config, words).to(getattr(torch, weights))
-        objective.bind(words, model.config)
+        players = build_players(objective, config, words)
+        model = players["model"]
+        for player in players.values():
+            player.to(getattr(torch, weights))
         if poison is not None:
             poison_loss(objective, poison)
-        plan, held_out = open_plans(
-            find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0
-        )
+        plan, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
         try:
             score = fit(
-                {"model": model},
+                players,
                 objective,
                 plan,
                 held_out,
@@ -121,7 +127,7 @@ def score(
     model.register_buffer("constant", torch.zeros(1))  # DDP exchanges buffers: uneven shares must not wait for it
     objective.bind(words, model.config)
     data = DataConfig(cache_dir=Path(cache), block_size=64, validation_share=0.1)
-    _, held_out = open_plans(find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0)
+    _, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
     players = {"model": accelerator.prepare(model.train())}
     read: list[tuple[int, ...]] = []
 

@@ -27,17 +27,21 @@ def runs(launch, folder, num_steps, **arguments):
     return folders
 
 
-def test_float64_weights_are_the_same_after_50_steps(launch, tmp_path):
-    folders = runs(launch, tmp_path, 50, weights="float64")
+@pytest.mark.parametrize(
+    ("ask", "num_steps", "player"), [("order", 50, "model"), ("next", 8, "model"), ("replaced", 8, "generator")]
+)
+def test_float64_weights_are_the_same_after_some_steps(launch, tmp_path, ask, num_steps, player):
+    folders = runs(launch, tmp_path, num_steps, weights="float64", ask=ask)
     weights = {
-        layout: load_file(folder / "checkpoints" / "checkpoint-00000050" / "model.safetensors")
+        layout: load_file(folder / "checkpoints" / f"checkpoint-{num_steps:08d}" / f"{player}.safetensors")
+        | load_file(folder / "checkpoints" / f"checkpoint-{num_steps:08d}" / "model.safetensors")
         for layout, folder in folders.items()
     }
     wanted = weights.pop("16 x 1")
     assert all(weight.dtype == torch.float64 for weight in wanted.values())
     for layout, found in weights.items():
         deviation = max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted)
-        print(f"{layout} against 16 x 1: float64 weights {deviation:.1e} apart")
+        print(f"{ask}, {layout} against 16 x 1: float64 weights {deviation:.1e} apart")
         assert deviation < 1e-10, layout
 
 

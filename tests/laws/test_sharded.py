@@ -78,6 +78,14 @@ def test_two_sharded_players_play_as_by_hand(launch, tmp_path):
             torch.testing.assert_close(found[key], value, rtol=1e-10, atol=1e-12)
 
 
+def test_players_that_share_weights_are_refused(launch, tmp_path):
+    result = launch("pretrain", tmp_path, num_processes=2, sharded=True, ask="replaced", train={"num_steps": 2})
+    assert result["error"] == (
+        "players with weights of their own are wanted for FSDP, but model and generator share some: launch with "
+        "scripts/launch/ddp.yaml"
+    )
+
+
 def test_the_first_fsdp_is_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")

@@ -230,7 +230,7 @@ class TestHubModel:
         torch.testing.assert_close(loss, wanted)
         assert objective.counts(batch, "model") == {"tokens": int((batch["labels"] != -100).sum())}
         right = (reference.argmax(-1) == batch["labels"])[batch["labels"] != -100].sum()
-        assert objective.hits(outputs, batch)["tokens"] == right
+        assert objective.hits(outputs, batch, "model")["tokens"] == right
 
         optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
         for _ in range(40):

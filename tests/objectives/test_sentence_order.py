@@ -67,7 +67,8 @@ def test_counts_and_scores_only_what_was_asked(order):
     batch = {"next_sentence_label": torch.tensor([0, 1, -100, 1])}
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [9.0, 0.0], [3.0, 0.0]])
     assert order.counts(batch, "model") == {"order": 3}
-    assert order.hits({"logits": logits}, batch)["order"] == 2
+    assert order.hits({"logits": logits}, batch, "model")["order"] == 2
+    assert order.blind_hits({"logits": logits}, batch, "model")["order"] == 1
     asked = [0, 1, 3]
     wanted = cross_entropy(logits[asked], batch["next_sentence_label"][asked], reduction="sum")
     torch.testing.assert_close(order.loss({"seq_relationship_logits": logits}, batch, "model")["order"], wanted)
@@ -123,7 +124,7 @@ class TestJoint:
         assert losses == {**words.loss(outputs, batch, "model"), **order.loss(outputs, batch, "model")}
         assert joint.weights == {"tokens": 2.0, "order": 1.0}
         assert joint.counts(batch, "model") == {"tokens": int((batch["labels"] != -100).sum()), "order": 6}
-        assert joint.hits(outputs, batch).keys() == {"tokens", "order"}
+        assert joint.hits(outputs, batch, "model").keys() == {"tokens", "order"}
         # Packed in pairs or each in a row of its own: the same sums.
         alone = collate([[example] for row in rows for example in row], padding=joint.padding)
         apart = joint.loss(joint.forward({"model": model}, alone, "model"), alone, "model")
