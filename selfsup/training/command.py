@@ -16,6 +16,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from selfsup.training import sharding
 from selfsup.training.hub import check_access
 from selfsup.training.loop import Stopped
 
@@ -83,38 +84,60 @@ def start(
     _quiet_libraries()
     _end_with_launcher()
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one encodes a large corpus
-    accelerator = Accelerator(log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
+    accelerator = Accelerator(cpu=_meets_on_cpu(), log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
     if tracker:
         accelerator.init_trackers("selfsup")
     torch.manual_seed(seed)
+    seen = machine(accelerator)
     if accelerator.is_main_process:
-        print(machine(accelerator))
+        print(seen)
         if push_to:
             check_access(push_to)  # hours before it is needed
-    record = f"# {machine(accelerator).splitlines()[0]}{processor(accelerator)}\n{arguments}"
-    claim(folder, record, accelerator, resume=resume)
+    claim(folder, f"# {seen.splitlines()[0]}{processor(accelerator)}\n{arguments}", accelerator, resume=resume)
     return accelerator
 
 
 def machine(accelerator) -> str:
-    """One or two lines: processes x threads x precision, and a warning when cores lie idle."""
+    """One or two lines: processes x threads x precision, and a warning when cores lie idle.
+
+    Args:
+        accelerator: of the run; all processes call together.
+    Raises:
+        ValueError: the launcher started several processes that do not see each other.
+    """
     import torch
 
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    present = int(accelerator.reduce(torch.ones(1, device=accelerator.device), "sum"))  # counted, not believed
+    if present != started:
+        raise ValueError(
+            f"the launcher started {started} processes, which must work together, but this one sees {present}: launch "
+            "with a file of scripts/launch"
+        )
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
     device = accelerator.device.type
     where = torch.cuda.get_device_name() if device == "cuda" else device
     threads = torch.get_num_threads()
-    line = f"{accelerator.num_processes} process(es) x {threads} thread(s) x {precision} on {where}"
+    line = f"{present} process(es) x {threads} thread(s) x {precision} on {where}"
+    line += ", weights sharded" if sharding.is_wanted() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device == "cpu" and accelerator.num_processes * threads < cores:
+    if device == "cpu" and present * threads < cores:
         line += (
-            f"\n{cores - accelerator.num_processes * threads} of {cores} cores lie idle: launch with "
-            f"--num_cpu_threads_per_process {cores // accelerator.num_processes}"
+            f"\n{cores - present * threads} of {cores} cores lie idle: launch with "
+            f"--num_cpu_threads_per_process {cores // present}"
         )
     return line
+
+
+def _meets_on_cpu() -> bool:
+    """Whether several processes were started where there is no device they could share; Accelerate has to be told."""
+    import torch
+
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and (device is None or device.type == "mps")
 
 
 def processor(accelerator) -> str:

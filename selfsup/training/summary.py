@@ -45,7 +45,7 @@ def summarise(
     rows: list[tuple[str, ...]] = [("", "this run", "without learning")]
     if "tokens" in score.losses:
         counts = plan.corpus.counts(plan.regions)
-        unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch()[:eval_rows], objective))
+        unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective))
         figures["unigram_perplexity"] = unigram
         rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
     for name in (name for name in score.hits if score.counts[name]):
