@@ -132,9 +132,9 @@ open_corpus(text, killed, tokenizer_fingerprint="a", vocab_size=100, cache_dir=P
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=False)
     assert done.returncode == -9
     left = list(tmp_path.iterdir())
-    assert len(left) == 1  # so it was killed half-way
+    assert len(left) == 2  # so it was killed half-way: the partial folder, and its lock that nobody holds
     corpus = cached(tmp_path)
-    assert corpus.folder not in left
+    assert [file.name for file in tmp_path.iterdir()] == [corpus.folder.name]  # what was left is swept
     assert corpus.tokens.tolist() == [7, 7, 7, 7, 8, 8, 9, 7, 7, 7, 5, 6]
 
 
