@@ -13,19 +13,15 @@ from selfsup.training.summary import summarise
 
 
 def main(
-    corpus: str,
-    output: Path,
+    corpus: str, output: Path,
     objectives: dict[str, Objective],
     model: TextEncoderConfig,
     data: DataConfig,
     optim: OptimConfig,
     train: TrainConfig,
-    data_root: Path | None = None,
-    tokenizer: str | None = None,
-    init_from: str | None = None,
-    resume: bool = False,
-    arguments: str = "",
-) -> None:
+    data_root: Path | None = None, tokenizer: str | None = None, init_from: str | None = None,
+    resume: bool = False, trust_remote_code: bool = False, arguments: str = "",
+) -> None:  # fmt: skip
     """Pretrain a text encoder.
 
     Args:
@@ -40,13 +36,14 @@ def main(
         tokenizer: folder or Hub id; by default that of `init_from`, or else one is trained on the corpus.
         init_from: a checkpoint, an exported folder or a Hub encoder to go on from.
         resume: go on from the last checkpoint in `output`.
-        arguments: these, as YAML; kept as run.yaml.
+        trust_remote_code: run Python files that come with `init_from` or `tokenizer`.
     """
     accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume)
     objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
-        words = open_tokenizer(tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size))
-        encoder = build_model(objective.auto_class, model, words, init_from)
+        name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size)
+        words = open_tokenizer(name, trust_remote_code)
+        encoder = build_model(objective.auto_class, model, words, init_from, trust_remote_code=trust_remote_code)
         players = {"model": encoder, **objective.further_players(encoder)}
         objective.bind(words, encoder.config)
         plan, held_out = open_plans(texts, words, data, objective.num_segments, pack=objective.packs, seed=train.seed,

@@ -1,6 +1,8 @@
 """From a name or a configuration to a model, and from a trained model to a folder that opens anywhere."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,7 +14,12 @@ from selfsup.tokenization.train import SENTENCEPIECE_FILE
 
 
 def build_model(
-    auto_class: str, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, init_from: str | None = None
+    auto_class: str,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    init_from: str | None = None,
+    *,
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """A model with the head that an objective needs.
 
@@ -21,22 +28,23 @@ def build_model(
         config: shape of a fresh model.
         tokenizer: whose ids it reads.
         init_from: in place of `config`, a checkpoint, an exported folder or a Hub id to go on from.
+        trust_remote_code: run Python files that come with `init_from`; our own models need none.
     Raises:
-        ValueError: nothing can be opened under that name, or the vocabulary of the model is too small.
+        ValueError: nothing can be opened under that name, it wants to run code of its own, or the vocabulary of the
+            model is too small.
     """
     auto = getattr(transformers, auto_class)
     if init_from is None:
         config.pad_token_id = tokenizer.pad_token_id
         model = auto.from_config(config)
     else:
-        try:
+        with _opened(
+            "init_from must name a checkpoint, an exported folder or a Hub model for " + auto_class, init_from
+        ):
             # In fp32 whatever the file holds: an optimizer's small steps vanish in 16 bits.
-            model, info = auto.from_pretrained(init_from, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, "
-                f"but {init_from} did not open: {str(error).splitlines()[0]}"
-            ) from error
+            model, info = auto.from_pretrained(
+                init_from, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
+            )
         if info["missing_keys"]:
             print(f"not in {init_from}, so they start afresh: {', '.join(sorted(info['missing_keys']))}")
     if model.config.vocab_size < len(tokenizer):
@@ -55,18 +63,35 @@ def _round_up(size: int) -> int:
     return -(-size // 64) * 64
 
 
-def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def open_tokenizer(name: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The fast tokenizer in a folder or on the Hub.
 
+    Args:
+        name: of the folder, or Hub id.
+        trust_remote_code: run Python files that come with it.
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it wants to run code of its own.
     """
+    with _opened("a folder or Hub id with a tokenizer is wanted", name):
+        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+
+
+@contextmanager
+def _opened(wanted: str, name: str) -> Iterator[None]:
+    """Say in one sentence why something does not open; libraries raise errors of many kinds, all about what came."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"a folder or Hub id with a tokenizer is wanted, but {name} did not open: {str(error).splitlines()[0]}"
-        ) from error
+        yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, RuntimeError) and "out of memory" in reason:
+            raise
+        if "trust_remote_code" in str(error):
+            reason = (
+                "it wants to run Python code of its own; read that code, and add --trust_remote_code true to allow it"
+            )
+        elif not Path(name).exists():
+            reason += " (there is no such folder, so it was looked for on the Hub: check the name and the network)"
+        raise ValueError(f"{wanted}, but {name} did not open: {reason}") from error
 
 
 def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

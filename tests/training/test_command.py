@@ -108,7 +108,11 @@ def test_the_record_names_versions_and_command(run):
     ("text", "sentence"),
     [
         ("wrong", "error: a right text was wanted, but wrong came: write it anew\n"),
-        ("missing", "error: [Errno 2] No such file: 'x.txt'\n"),
+        (
+            "missing",
+            "error: x.txt cannot be used (No such file): check that the path is right and that you may read and write "
+            "there\n",
+        ),
     ],
 )
 def test_an_error_is_one_sentence(run, capsys, monkeypatch, text, sentence):
