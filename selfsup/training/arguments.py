@@ -6,7 +6,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -58,11 +60,17 @@ def parse(parser: ArgumentParser, flags: list[str]) -> tuple[Any, dict[str, Any]
         return parsed, vars(parser.instantiate(parsed))
     except ArgumentError as error:
         _refuse(str(error), parser, flags, error)
+    except ArithmeticError as error:
+        raise ValueError(
+            f"a size among the arguments cannot be reckoned with ({error}): sizes are 1 or more"
+        ) from error
     except UnicodeDecodeError as error:
         raise ValueError(
             f"--config wants a YAML file in UTF-8, but what came holds 0x{error.object[error.start]:02x} at byte "
             f"{error.start}: give another file"
         ) from error
+    except ValueError as error:
+        raise ValueError(_located(str(error), flags)) from error
 
 
 def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Exception) -> NoReturn:
@@ -79,6 +87,10 @@ def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Excep
         sentence = f"{found[1]} wants a value, but none came: write it behind the flag"
     elif found := re.search(r"Option '([^']+)' is not accepted", message):
         sentence = _misspelt(message, found[1], keys, parser, flags)
+    elif found := re.search(r"Group '([^']+)' does not accept option '([^']+)'", message):
+        sentence = _unknown(f"{found[1]}.{found[2]}", [flag.removeprefix("--") for flag in _known(parser)])
+    elif found := re.search(r'Parser key "config": (.*)', message):
+        sentence = f"--config wants a YAML file, but this came: {found[1]}"
     elif "is abstract" in message and keys:
         sentence = _nameless(keys[0], parser, flags)
     elif (found := re.search(r"Expected a dot import path string: (\S+)", message)) and keys:
@@ -93,6 +105,16 @@ def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Excep
         reason = "; ".join(line.strip(" -:") for line in message.splitlines() if line.strip())
         sentence = f"{re.sub(r'Parser key .config.', '--config', reason)}; see --help"
     raise ValueError(sentence) from error
+
+
+def _located(message: str, flags: list[str]) -> str:
+    """What a class said of a value it got, with the flag that gave it, where that can be told."""
+    came = re.search(r"but (\S+) came", message)
+    for flag, value in pairwise(flags):
+        with suppress(ValueError):
+            if came and float(value.lstrip(".")) == float(came[1]) and flag.rpartition(".")[2] not in message:
+                return f"{flag}: {message}"
+    return message
 
 
 def _misspelt(message: str, name: str, keys: list[str], parser: ArgumentParser, flags: list[str]) -> str:
@@ -126,7 +148,10 @@ def _mistyped(keys: list[str], types: list[str], value: str, flags: list[str]) -
 def _unknown(name: str, known: Iterable[str], what: str = "an argument") -> str:
     """A sentence on a name that is not known, with the nearest that is."""
     known = list(known)
-    near = get_close_matches(name, known, 1, 0.7) or get_close_matches(name.partition(".")[0], known, 1, 0.7)
+    last = {word.rpartition(".")[2].removeprefix("--"): word for word in known}  # `--sed` may mean `--train.seed`
+    near = get_close_matches(name, known, 1, 0.7) or [
+        last[word] for word in get_close_matches(name.rpartition(".")[2].removeprefix("--"), last, 1, 0.75)
+    ]
     few = f"choose from {', '.join(known)}" if known and len(known) <= 24 else "see --help"
     return f"{name} is not {what}: " + (f"did you mean {near[0]}?" if near else few)
 

@@ -51,7 +51,18 @@ def save_checkpoint(
             of a tokenizer goes with it, so that whoever opens the checkpoint encodes as fast.
     Returns:
         the folder.
+    Raises:
+        ValueError: weights are not finite, and so of no use to anybody.
+        OSError: it cannot be written.
     """
+    broken = [
+        key for player in players.values() for key, value in _weights(player).items() if not value.isfinite().all()
+    ]
+    if broken:
+        raise ValueError(
+            f"weights are no longer finite after step {step}, so they are not kept: lower the learning rate; the first "
+            f"of {len(broken)} is {broken[0]}"
+        )
     folder = root / f"checkpoint-{step:08d}"
     partial = root / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)

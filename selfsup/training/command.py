@@ -67,7 +67,8 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
 def explain(error: Exception) -> str | None:
     """What went wrong and what to do, in one sentence; None where it is a bug, not the user's to put right."""
     if isinstance(error, OSError) and error.errno:
-        what = f"{error.filename} cannot be used" if error.filename else "a file cannot be used"
+        name = error.filename2 or error.filename  # of two files, the one that is written
+        what = f"{name} cannot be used" if name else "a file cannot be used"
         todo = (
             "free some disk or choose another output"
             if error.errno in _FULL

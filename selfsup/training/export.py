@@ -35,6 +35,7 @@ def build_model(
     """
     auto = getattr(transformers, auto_class)
     if init_from is None:
+        _check_sizes(config)
         config.pad_token_id = tokenizer.pad_token_id
         model = auto.from_config(config)
     else:
@@ -57,6 +58,13 @@ def build_model(
             )
         )
     return model
+
+
+def _check_sizes(config: PreTrainedConfig) -> None:
+    """A model of no width fails in its first step only, and speaks of tensors."""
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        if getattr(config, name, 1) < 1:
+            raise ValueError(f"--model.{name} must be at least 1, but {getattr(config, name)} came")
 
 
 def _round_up(size: int) -> int:

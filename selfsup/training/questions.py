@@ -32,8 +32,15 @@ def check_questions(objective: Objective, plan: Plan, held_out: Plan, eval_rows:
                 f"the {where} part of {corpus.name} holds no question for the objective {', '.join(silent)}: give "
                 "documents of several sentences or more text"
                 + (", hold out more of it (--data.validation_share)" if where == "validation" else "")
-                + ", or leave the objective out (the README says how)"
+                + _without(objective, silent)
             )
+
+
+def _without(objective: Objective, silent: list[str]) -> str:
+    """How to leave out the members of a `Joint` that ask nothing."""
+    members = [member for member in getattr(objective, "members", ()) if not set(silent) & set(member.weights)]
+    left = ", ".join(f"{next(iter(member.weights))}: {{class_path: {type(member).__name__}}}" for member in members)
+    return f", or leave the objective out: --objectives '{{{left}}}'" if left else ""
 
 
 def _silent(objective: Objective, corpus: Corpus, rows: Iterable[list[Draw]], seed: int) -> list[str]:

@@ -40,7 +40,7 @@ def identity(
     Returns:
         values as JSON holds them, by the flag that sets each.
     """
-    whole = held_out.corpus is plan.corpus
+    whole, alone = held_out.corpus is plan.corpus, plan.stages[0] if len(plan.stages) == 1 else None
     origin = plan.corpus.origin
     regions = blake2b(plan.slices.tobytes() + held_out.slices.tobytes(), digest_size=8).hexdigest()
     parts: dict[str, Any] = {
@@ -52,17 +52,15 @@ def identity(
             "name": f"{int(np.diff(held_out.slices).sum()):,} tokens held out",
             "fingerprint": regions,
         },
-        "--data.stages": [list(asdict(stage).values()) for stage in plan.stages],
+        "--data.block_size": alone.block_size if alone else None,
+        "--data.batch_size": alone.batch_size if alone else None,
+        "--data.stages": None if alone else [list(asdict(stage).values()) for stage in plan.stages],
         "--train.seed": plan.seed,
         "--train.eval_rows": rows,
         "pairs of segments": plan.num_segments == 2,
         "several examples in a row": plan.pack,
         "--objectives": objective.weights,
     }
-    if len(plan.stages) == 1:
-        stage = plan.stages[0]
-        parts |= {"--data.block_size": stage.block_size, "--data.batch_size": stage.batch_size}
-        del parts["--data.stages"]
     parts |= {f"--optim.{name}": value for name, value in asdict(optim).items()}
     for member in getattr(objective, "members", [objective]):
         for name in inspect.signature(type(member).__init__).parameters:
@@ -123,7 +121,8 @@ def go_on(
 
 def launch(accelerator: Accelerator) -> dict[str, Any]:
     """What a run runs on, as far as its numbers depend on it."""
-    return {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision}
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    return {"processes": accelerator.num_processes, "precision": precision}
 
 
 def _refuse_changes(saved: Any, now: Mapping[str, Any], folder: Path) -> None:
@@ -145,7 +144,7 @@ def _refuse_changes(saved: Any, now: Mapping[str, Any], folder: Path) -> None:
 def _say_what_differs(saved: Any, now: Mapping[str, Any], accelerator: Accelerator) -> None:
     if not isinstance(saved, dict) or saved == now:
         return
-    before, after = (f"{place['processes']} process(es) in {place['precision']} precision" for place in (saved, now))
+    before, after = (f"{place['processes']} process(es) in {place['precision']}" for place in (saved, now))
     accelerator.print(
         f"the run was on {before} and is now on {after}: it reads the same data, but dropout is drawn, and sums are "
         "rounded, differently"
