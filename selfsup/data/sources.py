@@ -177,7 +177,7 @@ def has_split(name: str, split: str, data_root: Path | None = None) -> bool:
     path = Path(name).expanduser()
     if path.exists():
         return path.is_dir() and bool(_splits(path).get(split))
-    if name == "sotu":
+    if name == "sotu" or _is_path(name):
         return False
     source = Source.parse(name, split)
     mirror = _mirror(source, data_root)
@@ -204,10 +204,15 @@ def _local_files(name: str, split: str, data_root: Path | None) -> tuple[Path, .
         return (path,)
     if name == "sotu":
         return _sotu_files()
-    if _format(path) or name.startswith((".", "~", "/")) or not _NAME.match(name):
+    if _is_path(name):
         raise ValueError(f"There is no file or folder {path}; check the path, or name a data set namespace/name.")
     mirror = _mirror(Source.parse(name, split), data_root)
     return _of_split(mirror, _splits(mirror, any_name=True), split) if mirror else ()
+
+
+def _is_path(name: str) -> bool:
+    """Can this name only be a path, and not a data set?"""
+    return bool(_format(Path(name)) or name.startswith((".", "~", "/")) or not _NAME.match(name))
 
 
 def _sotu_files() -> tuple[Path, ...]:

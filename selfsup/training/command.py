@@ -54,11 +54,14 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
     try:
         main(**given)
     except Stopped as stopped:
-        _wait_for_main()
-        print(stopped, file=sys.stderr)
+        if _is_main():
+            print(stopped, file=sys.stderr)
+        else:
+            time.sleep(1)  # let the main process speak before the launcher ends all
         sys.exit(128 + stopped.signal_number)
     except KeyboardInterrupt:
-        print("error: stopped at once by Ctrl-C; what was saved before is whole", file=sys.stderr)
+        if _is_main():
+            print("error: stopped at once by Ctrl-C; what was saved before is whole", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         _end(error, 1)
@@ -101,6 +104,10 @@ def _end(error: Exception, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _is_main() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _parted(error: Exception) -> bool:
     """Did another process of this run go away?"""
     together = os.environ.get("WORLD_SIZE", "1") != "1"
@@ -113,7 +120,7 @@ def _wait_for_main(*, parted: bool = False) -> None:
     Args:
         parted: another process went away, and has said why or will.
     """
-    if os.environ.get("RANK", "0") != "0" or parted:
+    if not _is_main() or parted:
         sys.stdout.flush()
         time.sleep(PATIENCE)
 

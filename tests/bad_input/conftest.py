@@ -108,8 +108,8 @@ def rows() -> Iterator[list[tuple[str, str]]]:
         print(f"| {what} | {said} |")
 
 
-@pytest.fixture(scope="package")
-def start(tmp_path_factory) -> Iterator[Callable[..., int]]:
+@pytest.fixture(scope="session")
+def start(tmp_path_factory) -> Callable[..., int]:
     """Runs the command with some flags; its exit code."""
     spec = importlib.util.spec_from_file_location("pretrain", SCRIPT)
     assert spec
@@ -118,12 +118,12 @@ def start(tmp_path_factory) -> Iterator[Callable[..., int]]:
     spec.loader.exec_module(pretrain)
     recipe = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(ARGUMENTS))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELERATE_USE_CPU", "true")
-        for module in ("report", "loop", "summary"):  # a picture takes as long as all the rest
-            patch.setattr(f"selfsup.training.{module}.draw_curves", lambda *args: None, raising=False)
 
-        def run(*flags: object) -> int:
+    def run(*flags: object) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ACCELERATE_USE_CPU", "true")
+            for module in ("report", "loop", "summary"):  # a picture takes as long as all the rest
+                patch.setattr(f"selfsup.training.{module}.draw_curves", lambda *args: None, raising=False)
             patch.setattr(sys, "argv", ["pretrain.py", *map(str, flags)])
             try:
                 command(pretrain.main, recipe=recipe)
@@ -131,10 +131,10 @@ def start(tmp_path_factory) -> Iterator[Callable[..., int]]:
                 return int(end.code or 0)
             return 0
 
-        yield run
+    return run
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def finished(start, tiny_text_folder, tiny_tokenizer, tmp_path_factory) -> Path:
     """A run of two steps with a checkpoint after each."""
     folder = tmp_path_factory.mktemp("finished") / "run"

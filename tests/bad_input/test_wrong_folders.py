@@ -1,11 +1,13 @@
 """Folders that cannot be written to, or belong to another run: one sentence, and what was there is intact."""
 
+import os
 import re
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +145,18 @@ def test_a_damaged_cache(case, contents):
         assert contents(cache) == whole
         assert list(folder.iterdir()) == [cache]
     case.note("a cache cut off, or half-written by a killed process", said)
+
+
+@pytest.mark.slow
+def test_two_processes_say_it_once(case):
+    """Through a launcher, whose own report of the failure follows."""
+    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+    flags = ["--corpus", case.text, "--output", case.run, "--tokenizer", case.tokenizer]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script, *flags],
+        capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.findall("^error: .*", done.stderr, re.MULTILINE) == [
+        f"error: {case.run} holds a run already: add --resume true to go on with it, or choose another output folder"
+    ]

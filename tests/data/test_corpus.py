@@ -185,6 +185,23 @@ class TestSplit:
         number = np.searchsorted(corpus.documents, [start for start, _ in held])
         assert len(set(np.diff(number))) == 1  # evenly spread
 
+    @pytest.mark.parametrize("share", [0.3, 0.4, 0.6, 0.75, 0.9])
+    def test_large_shares_are_what_was_asked_for(self, share):
+        corpus = self.corpus(200)
+        training, held = corpus.split(share)
+        number = sum(int(((corpus.documents >= a) & (corpus.documents < b)).sum()) for a, b in held)
+        assert number == pytest.approx(200 * share, abs=1)
+        assert training
+
+    def test_hand_worked_share(self):
+        corpus = self.corpus(50)
+        _, held = corpus.split(0.05)  # one of twenty, from the middle of each twenty
+        assert [start for start, _ in held] == [corpus.documents[10], corpus.documents[30]]
+
+    def test_something_is_left_to_train_on(self):
+        with pytest.raises(ValueError, match="too little to hold out 99%"):
+            self.corpus(20).split(0.99)
+
     def test_few_documents_give_their_last_sentences(self):
         corpus = self.corpus(10)
         training, held = corpus.split(0.2)
