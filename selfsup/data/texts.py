@@ -103,6 +103,7 @@ def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
         its folder.
     Raises:
         ValueError: there is too little text for so many pieces.
+        OSError: the folder cannot be written to.
     """
     folder, learnt = run / "tokenizer", f"{text.fingerprint} {vocab_size}"
     mark = folder / "learnt_from"  # an earlier try in this folder may have had other text or another size
@@ -113,6 +114,13 @@ def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
         except ValueError as error:
             flag = " The flag is --model.vocab_size." if "vocab_size" in str(error) else ""
             raise ValueError(f"{text.name}: {error}{flag}") from error
+        except Exception as error:  # what is not an OSError, but says so, comes from the Rust of `tokenizers`
+            if not isinstance(error, OSError) and "os error" not in str(error):
+                raise
+            raise OSError(
+                f"the tokenizer could not be written to {folder} ({getattr(error, 'strerror', None) or error}): free "
+                "some disk, or choose another output folder"
+            ) from error
         mark.write_text(learnt)
     return str(folder)
 

@@ -37,8 +37,11 @@ class OptimConfig:
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, but {self.learning_rate} came")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be above 0 and finite, but {self.learning_rate} came")
+        for name, share in (("betas", self.betas[0]), ("betas", self.betas[1]), ("momentum", self.momentum)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, but {share} came")
         if self.warmup_steps < 0 or self.clip_norm < 0 or self.weight_decay < 0:
             raise ValueError("warmup_steps, clip_norm and weight_decay must not be negative")
         if not 0 <= self.cooldown_share <= 1:

@@ -16,8 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from transformers import PreTrainedTokenizerBase
+
+from selfsup.tokenization.train import SENTENCEPIECE_FILE
 
 STATE_FILE = "state.json"
+
+
+class Damaged(ValueError):
+    """A checkpoint is not whole: a file is missing, cut off, or not what it should be."""
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+        super().__init__(f"the checkpoint {folder} is damaged ({reason or type(error).__name__})")
 
 
 def save_checkpoint(
@@ -36,10 +47,22 @@ def save_checkpoint(
         players: unwrapped modules; the one called "model" also opens with `from_pretrained`.
         optimizers: one for each player.
         state: numbers to be had back, as JSON holds them.
-        companions: configurations and tokenizers to store beside, with a `save_pretrained`.
+        companions: configurations and tokenizers to store beside, with a `save_pretrained`; the SentencePiece model
+            of a tokenizer goes with it, so that whoever opens the checkpoint encodes as fast.
     Returns:
         the folder.
+    Raises:
+        ValueError: weights are not finite, and so of no use to anybody.
+        OSError: it cannot be written.
     """
+    broken = [
+        key for player in players.values() for key, value in _weights(player).items() if not value.isfinite().all()
+    ]
+    if broken:
+        raise ValueError(
+            f"weights are no longer finite after step {step}, so they are not kept: lower the learning rate; the first "
+            f"of {len(broken)} is {broken[0]}"
+        )
     folder = root / f"checkpoint-{step:08d}"
     partial = root / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -47,6 +70,10 @@ def save_checkpoint(
     try:
         for companion in companions:
             companion.save_pretrained(partial)
+            if isinstance(companion, PreTrainedTokenizerBase):
+                source = Path(companion.name_or_path, SENTENCEPIECE_FILE)
+                if source.is_file():
+                    shutil.copyfile(source, partial / SENTENCEPIECE_FILE)
         for name, player in players.items():
             save_file(_weights(player), partial / f"{name}.safetensors", metadata={"format": "pt"})
             tensors, numbers = _optimizer_state(player, optimizers[name])
@@ -60,8 +87,9 @@ def save_checkpoint(
         _sync(root)
     except (OSError, SafetensorError) as error:  # a full disk is the one or the other
         shutil.rmtree(partial, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
         raise OSError(
-            f"the checkpoint of step {step} could not be written to {root} ({getattr(error, 'strerror', error)}): free "
+            f"the checkpoint of step {step} could not be written to {root} ({reason}): free "
             "some disk or choose another output; earlier checkpoints are intact, --resume true continues from the last"
         ) from error
     return folder
@@ -70,7 +98,7 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, players: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> dict[str, Any]:
-    """Put weights and optimizer states back, in place, bit by bit.
+    """Put weights and optimizer states back, in place, bit by bit; all of it, or nothing.
 
     Args:
         folder: of one checkpoint.
@@ -79,25 +107,43 @@ def load_checkpoint(
     Returns:
         the numbers that were saved.
     Raises:
+        Damaged: a file is missing or cut off; nothing was changed.
         ValueError: the weights are those of another model.
     """
-    state = json.loads((folder / STATE_FILE).read_text())
+    state = read_state(folder)
+    try:
+        weights = {name: load_file(folder / f"{name}.safetensors") for name in players}
+        tensors = {name: load_file(folder / f"{name}.optimizer.safetensors") for name in players}
+        numbers = {name: state.pop(f"{name}_optimizer") for name in players}
+    except (OSError, SafetensorError, KeyError) as error:
+        raise Damaged(folder, error) from error
     for name, player in players.items():
-        saved, own = load_file(folder / f"{name}.safetensors"), _weights(player)
+        saved, own = weights[name], _weights(player)
         if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in own.items()}:
             raise ValueError(
                 f"{folder} holds another model than the one asked for: give the arguments of the first run (they are "
                 "in its run.yaml), or another output folder"
             )
+    for name, player in players.items():
         with torch.no_grad():
-            for key, value in own.items():
-                value.copy_(saved[key])
-        _restore_optimizer(
-            player,
-            optimizers[name],
-            load_file(folder / f"{name}.optimizer.safetensors"),
-            state.pop(f"{name}_optimizer"),
-        )
+            for key, value in _weights(player).items():
+                value.copy_(weights[name][key])
+        _restore_optimizer(player, optimizers[name], tensors[name], numbers[name])
+    return state
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The numbers of a checkpoint.
+
+    Raises:
+        Damaged: they are missing or cut off.
+    """
+    try:
+        state = json.loads((folder / STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise Damaged(folder, error) from error
+    if not isinstance(state, dict) or not {"step", "run"} <= state.keys():
+        raise Damaged(folder, ValueError(f"{STATE_FILE} lacks the step or the run"))
     return state
 
 

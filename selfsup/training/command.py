@@ -1,24 +1,36 @@
-"""What every command does first: typed arguments from flags and YAML, a record of them, and a look at the machine."""
+"""What every command does first: arguments, a record of them, a look at the machine, errors as one sentence."""
 
 import atexit
 import ctypes
+import errno
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from safetensors import SafetensorError
 
+from selfsup.data.lock import hold
 from selfsup.training import sharding
+from selfsup.training.arguments import build_parser, parse
 from selfsup.training.hub import check_access
 from selfsup.training.loop import Stopped
+from selfsup.training.report import ASKED_FILE
+
+PATIENCE = 10.0  # seconds that another process waits for the main one to say what went wrong
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_PARTED = re.compile("Connection (closed|reset|refused)|Broken pipe|Timed out waiting", re.IGNORECASE)
+_held: list[Any] = []  # locks, while this process lives
 
 RECORDED = ("selfsup", "torch", "transformers", "accelerate", "tokenizers", "sentencepiece", "numpy")
 
@@ -30,27 +42,89 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
     `arguments` gets the resolved ones as YAML, which `--config` takes back.
 
     Args:
-        main: typed; ValueError and OSError of it end the command with one sentence.
+        main: typed; what a user can put right ends the command with one sentence, a bug with its traceback.
         recipe: YAML with the defaults of this command.
     """
-    parser = ArgumentParser(prog=Path(sys.argv[0]).name, default_config_files=[str(recipe)] if recipe else [])
-    parser.add_argument("--config", action="config", help="YAML file with arguments; flags win over it")
-    parser.add_function_arguments(main, skip={"arguments"})
-    parsed = parser.parse_args()
+    parser = build_parser(main, recipe)
     try:
-        given = {name: value for name, value in vars(parser.instantiate(parsed)).items() if name != "config"}
-        if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
-            given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
-        given.pop("__default_config__", None)
+        parsed, given = parse(parser, sys.argv[1:])
+    except ValueError as error:
+        _end(error, 2)
+    given = {name: value for name, value in given.items() if name not in ("config", "__default_config__")}
+    if "arguments" in main.__code__.co_varnames[: main.__code__.co_argcount + main.__code__.co_kwonlyargcount]:
+        given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
+    try:
         main(**given)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if _is_main():
+            print(stopped, file=sys.stderr)
+        else:
+            time.sleep(1)  # let the main process speak before the launcher ends all
         sys.exit(128 + stopped.signal_number)
-    except (ValueError, OSError) as error:
-        if os.environ.get("SELFSUP_DEBUG"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    except KeyboardInterrupt:
+        if _is_main():
+            print("error: stopped at once by Ctrl-C; what was saved before is whole", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        _end(error, 1)
+
+
+def explain(error: Exception) -> str | None:
+    """What went wrong and what to do, in one sentence; None where it is a bug, not the user's to put right."""
+    if isinstance(error, OSError) and error.errno:
+        name = error.filename2 or error.filename  # of two files, the one that is written
+        what = f"{name} cannot be used" if name else "a file cannot be used"
+        todo = (
+            "free some disk or choose another output"
+            if error.errno in _FULL
+            else "check that the path is right and that you may read and write there"
+        )
+        return f"{what} ({error.strerror}): {todo}"
+    if isinstance(error, SafetensorError):
+        return f"weights could not be written or read ({error}): free some disk, or check that the file is whole"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+        return (
+            "there is too little memory for this step: lower --train.micro_batch_size, or set "
+            "--train.activation_checkpointing true, or choose a smaller model or block"
+        )
+    if _parted(error):
+        return "another process of this run has ended, so this one cannot go on: see what the other one said"
+    if isinstance(error, ValueError | OSError):
+        return " ".join(str(error).split())
+    return None
+
+
+def _end(error: Exception, code: int) -> NoReturn:
+    """Say what went wrong, once for all processes, and end."""
+    if os.environ.get("SELFSUP_DEBUG"):
+        raise error
+    _wait_for_main(parted=_parted(error))
+    sentence = explain(error)
+    if sentence is None:
+        raise error
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _is_main() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _parted(error: Exception) -> bool:
+    """Did another process of this run go away?"""
+    together = os.environ.get("WORLD_SIZE", "1") != "1"
+    return together and isinstance(error, RuntimeError) and bool(_PARTED.search(str(error)))
+
+
+def _wait_for_main(*, parted: bool = False) -> None:
+    """Let the main process speak first: the launcher ends this one as soon as that one has ended.
+
+    Args:
+        parted: another process went away, and has said why or will.
+    """
+    if not _is_main() or parted:
+        sys.stdout.flush()
+        time.sleep(PATIENCE)
 
 
 def start(
@@ -74,8 +148,8 @@ def start(
     Returns:
         the `accelerate.Accelerator`.
     Raises:
-        ValueError: fp16 was asked for, whose loss scaling the loop does not do; the folder holds another run; or
-            nothing can be pushed.
+        ValueError: fp16 was asked for, whose loss scaling the loop does not do; the tracker is not there; the folder
+            holds another run, or one that is going on; or nothing can be pushed.
     """
     import torch
     from accelerate import Accelerator
@@ -83,13 +157,12 @@ def start(
 
     _quiet_libraries()
     _end_with_launcher()
+    _check_tracker(tracker)
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one encodes a large corpus
     accelerator = Accelerator(cpu=_meets_on_cpu(), log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
-    if tracker:
-        accelerator.init_trackers("selfsup")
     torch.manual_seed(seed)
     seen = machine(accelerator)
     if accelerator.is_main_process:
@@ -97,6 +170,8 @@ def start(
         if push_to:
             check_access(push_to)  # hours before it is needed
     claim(folder, f"# {seen.splitlines()[0]}{processor(accelerator)}\n{arguments}", accelerator, resume=resume)
+    if tracker:
+        accelerator.init_trackers("selfsup")
     return accelerator
 
 
@@ -152,23 +227,62 @@ def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:
     """Make the folder of a run and keep its arguments in run.yaml, unless another run lives there.
 
     Args:
-        folder: of the run.
-        arguments: as YAML.
-        accelerator: of the run; all processes call together.
+        folder: of the run; no other process may use it until this one has ended.
+        arguments: as YAML; of a run that goes on they are put aside until it is known that it may.
+        accelerator: of the run; all processes call together, and all learn if the main one is refused.
         resume: the run in the folder is to go on.
     Raises:
-        ValueError: the folder holds a run and `resume` is not set.
+        ValueError: the folder holds a run and `resume` is not set, another process runs there now, or nothing can be
+            written there.
     """
+    refusal = None
+    if accelerator.is_main_process:
+        try:
+            _claim(folder, re.sub("(?m)^resume: true$", "resume: false", arguments), resume=resume)
+        except OSError as error:
+            refusal = (
+                f"the folder of the run, {folder}, cannot be written to ({error.strerror or error}): choose another "
+                "one with --output, or free some disk"
+            )
+        except ValueError as error:
+            refusal = str(error)
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        refusal = broadcast_object_list([refusal])[0]
+    if refusal:
+        raise ValueError(refusal)
+
+
+def _claim(folder: Path, arguments: str, *, resume: bool) -> None:
     taken = any((folder / "checkpoints").glob("checkpoint-*"))  # a run that failed before the first one does not count
-    accelerator.wait_for_everyone()
     if taken and not resume:
         raise ValueError(
             f"{folder} holds a run already: add --resume true to go on with it, or choose another output folder"
         )
-    if accelerator.is_main_process and not taken:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.yaml").write_text(arguments)
-    accelerator.wait_for_everyone()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _held.append(hold(folder / ".lock"))
+    except BlockingIOError as error:
+        raise ValueError(
+            f"another run is going on in {folder}: wait for it, stop it, or choose another output folder"
+        ) from error
+    except OSError:
+        pass  # there are no locks here: go on without
+    (folder / (ASKED_FILE if taken else "run.yaml")).write_text(arguments)
+
+
+def _check_tracker(name: str | None) -> None:
+    """Accelerate leaves out a tracker whose package is missing, without a word."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    there = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
+    if name is None or name in there:
+        return
+    listed = f"choose from what is there: {', '.join(sorted(there)) or 'nothing'}"
+    if name in map(str, LOGGER_TYPE_TO_CLASS):
+        raise ValueError(f"the package of --train.tracker {name} is not installed: install it, or {listed}")
+    raise ValueError(f"--train.tracker must name a tracker of Accelerate, but {name} came: {listed}")
 
 
 def _end_with_launcher() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from accelerate import Accelerator
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -19,7 +20,8 @@ from selfsup.pictures.comparison import draw_intervals
 from selfsup.training.finetuning import FineTuneConfig, fine_tune, right_answers
 from selfsup.training.summary import table
 
-SCRATCH, PLAIN = "not pretrained", "no question"
+SCRATCH, PLAIN, NEXT, ORDER = "not pretrained", "no question", "next sentence", "sentence order"
+NAMES = (PLAIN, NEXT, ORDER, SCRATCH)
 RECORD = "pairs.json"
 INTERVAL_SEED = 0
 
@@ -28,10 +30,31 @@ def questions() -> dict[str, dict[str, Objective]]:
     """What is asked beside masked tokens, by name; all read pairs, so that nothing but the question differs."""
     asked: dict[str, dict[str, Objective]] = {
         PLAIN: {},
-        "next sentence": {"next": NextSentence()},
-        "sentence order": {"order": SentenceOrder()},
+        NEXT: {"next": NextSentence()},
+        ORDER: {"order": SentenceOrder()},
     }
     return {name: {"tokens": MaskedTokens(num_segments=2), **objectives} for name, objectives in asked.items()}
+
+
+def as_pretraining(arguments: str, asked: Mapping[str, Objective], run: Path, tokenizer: str, seed: int) -> str:
+    """The arguments of one pretraining, as pretrain.py takes them back.
+
+    Args:
+        arguments: of the comparison, as YAML.
+        asked: objectives of this run, see `questions`.
+        run: its folder.
+        tokenizer: of all runs.
+        seed: of this one.
+    """
+    header = "".join(line for line in arguments.splitlines(keepends=True) if line.startswith("#"))
+    given = {name: value for name, value in yaml.safe_load(arguments).items() if name not in ("task", "tune", "seeds")}
+    init_args = {"tokens": {"num_segments": 2}}
+    given["objectives"] = {
+        name: {"class_path": f"selfsup.objectives.{type(objective).__name__}", "init_args": init_args.get(name, {})}
+        for name, objective in asked.items()
+    }
+    given |= {"output": str(run), "tokenizer": tokenizer, "train": {**given["train"], "seed": seed}}
+    return header + yaml.safe_dump(given, sort_keys=False)
 
 
 def score_pairs(

@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,12 @@ class HubConfig:
 
 
 def build_model(
-    auto_class: str, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, init_from: str | None = None
+    auto_class: str,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    init_from: str | None = None,
+    *,
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """A model with the head that an objective needs.
 
@@ -58,22 +64,24 @@ def build_model(
         config: shape of a fresh model.
         tokenizer: whose ids it reads.
         init_from: in place of `config`, a checkpoint, an exported folder or a Hub id to go on from.
+        trust_remote_code: run Python files that come with `init_from`; our own models need none.
     Raises:
-        ValueError: nothing can be opened under that name, or the vocabulary of the model is too small.
+        ValueError: nothing can be opened under that name, it wants to run code of its own, or the vocabulary of the
+            model is too small.
     """
     auto = getattr(transformers, auto_class)
     if init_from is None:
+        _check_sizes(config)
         config.pad_token_id = tokenizer.pad_token_id
         model = auto.from_config(config)
     else:
-        try:
+        with _opened(
+            "init_from must name a checkpoint, an exported folder or a Hub model for " + auto_class, init_from
+        ):
             # In fp32 whatever the file holds: an optimizer's small steps vanish in 16 bits.
-            model, info = auto.from_pretrained(init_from, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"init_from must name a checkpoint, an exported folder or a Hub model for {auto_class}, "
-                f"but {init_from} did not open: {str(error).splitlines()[0]}"
-            ) from error
+            model, info = auto.from_pretrained(
+                init_from, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
+            )
         if info["missing_keys"]:
             print(f"not in {init_from}, so they start afresh: {', '.join(sorted(info['missing_keys']))}")
     if model.config.vocab_size < len(tokenizer):
@@ -89,38 +97,67 @@ def build_model(
 
 
 def build_players(
-    objective: Objective, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, init_from: str | None = None
+    objective: Objective,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    init_from: str | None = None,
+    *,
+    trust_remote_code: bool = False,
 ) -> dict[str, PreTrainedModel]:
     """The model that an objective trains, further players if it has any, and the objective bound to them.
 
     Args:
         objective: of the run.
-        config, tokenizer, init_from: as for `build_model`.
+        config, tokenizer, init_from, trust_remote_code: as for `build_model`.
     Returns:
         players by the names of their turns.
     """
-    model = build_model(objective.auto_class, config, tokenizer, init_from)
+    model = build_model(objective.auto_class, config, tokenizer, init_from, trust_remote_code=trust_remote_code)
     players = {"model": model, **objective.further_players(model)}
     objective.bind(tokenizer, model.config)
     return players
+
+
+def _check_sizes(config: PreTrainedConfig) -> None:
+    """A model of no width fails in its first step only, and speaks of tensors."""
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        if getattr(config, name, 1) < 1:
+            raise ValueError(f"--model.{name} must be at least 1, but {getattr(config, name)} came")
 
 
 def _round_up(size: int) -> int:
     return -(-size // 64) * 64
 
 
-def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def open_tokenizer(name: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The fast tokenizer in a folder or on the Hub.
 
+    Args:
+        name: of the folder, or Hub id.
+        trust_remote_code: run Python files that come with it.
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it wants to run code of its own.
     """
+    with _opened("a folder or Hub id with a tokenizer is wanted", name):
+        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+
+
+@contextmanager
+def _opened(wanted: str, name: str) -> Iterator[None]:
+    """Say in one sentence why something does not open; libraries raise errors of many kinds, all about what came."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"a folder or Hub id with a tokenizer is wanted, but {name} did not open: {str(error).splitlines()[0]}"
-        ) from error
+        yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, RuntimeError) and "out of memory" in reason:
+            raise
+        if "trust_remote_code" in str(error):
+            reason = (
+                "it wants to run Python code of its own; read that code, and add --trust_remote_code true to allow it"
+            )
+        elif not Path(name).exists():
+            reason += " (there is no such folder, so it was looked for on the Hub: check the name and the network)"
+        raise ValueError(f"{wanted}, but {name} did not open: {reason}") from error
 
 
 def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

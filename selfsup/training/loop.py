@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,11 @@ from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig, build_optimizer
 from selfsup.optim.schedules import factor
 from selfsup.training.batches import Share, Steps
-from selfsup.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
+from selfsup.training.checkpoint import checkpoints, prune, save_checkpoint
 from selfsup.training.evaluation import Score, evaluate
+from selfsup.training.questions import check_questions
 from selfsup.training.report import Report
+from selfsup.training.resume import go_on, identity, launch
 from selfsup.training.sharding import gather, is_wanted, refuse_shared, scatter, shard
 from selfsup.training.step import num_tokens, seed_step, take_step, total
 
@@ -72,8 +73,12 @@ class TrainConfig:
         for name in ("num_steps", "micro_batch_size", "eval_every", "eval_rows", "save_every", "keep", "log_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but {getattr(self, name)} came")
-        if self.workers < 0 or (self.max_minutes is not None and self.max_minutes <= 0):
-            raise ValueError("workers must not be negative, and max_minutes must be above 0")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise ValueError(f"max_minutes must be above 0 and have an end, but {self.max_minutes} came")
+        if not 0 <= self.workers <= 256:
+            raise ValueError(f"workers must lie between 0 and 256, but {self.workers} came")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and below 2 to the power of 63, but {self.seed} came")
 
 
 class Stopped(Exception):
@@ -119,7 +124,7 @@ def fit(
         the score after the last step.
     Raises:
         Stopped: SIGTERM or Ctrl-C came; the state is saved.
-        ValueError: a loss was not finite, or the checkpoint is of another run.
+        ValueError: a loss was not finite, an objective finds nothing to ask, or the checkpoint is of another run.
     """
     if train.max_minutes and optim.warmup_steps < PROBE_STEPS:
         raise ValueError(
@@ -132,6 +137,7 @@ def fit(
             f"the model reads at most {objective.max_tokens} tokens, but a block has {longest}: lower "
             "--data.block_size or, for a fresh model, raise --model.max_position_embeddings"
         )
+    check_questions(objective, plan, held_out, train.eval_rows)
     root = folder / "checkpoints"
     bare = dict(players)
     if train.activation_checkpointing:
@@ -139,20 +145,17 @@ def fit(
             player.activation_checkpointing_enable()  # type: ignore[operator]
     players, optimizers, kept = _prepare(players, optim, accelerator)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": train.num_steps}
-    state |= {"best_step": None, "best_loss": None, "run": _run_key(objective, optim, plan, held_out, train)}
+    state |= {"best_step": None, "best_loss": None, "max_minutes": train.max_minutes, "launch": launch(accelerator)}
+    state |= {"run": identity(bare, objective, optim, plan, held_out, train.eval_rows)}
     state |= {"seconds": 0.0, "eval_seconds": 0.0}  # of all steps, and of the last validation
-    if resume and checkpoints(root):
-        saved = load_checkpoint(checkpoints(root)[-1], bare, kept)
-        if saved["run"] != state["run"]:
-            raise ValueError(
-                f"the checkpoints in {root} are of another text, tokenizer, validation set, block or batch size, seed, "
-                "optimizer or objective: give the arguments of the first run (they are in its run.yaml), or another "
-                "output folder"
-            )
-        state |= saved if train.max_minutes else saved | {"num_steps": train.num_steps}
+    if resume and any(root.glob("checkpoint-*")):
+        saved = go_on(root, bare, kept, state["run"], accelerator)
+        state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
         if kept is not optimizers:
             scatter(players, optimizers, bare, kept)
-    report = Report(folder, accelerator, state["step"])
+    report = Report(folder, accelerator, state["step"], state["num_steps"] if train.max_minutes else None)
+    if state["num_steps"] and state["step"] >= state["num_steps"]:
+        report.say(f"already finished after {state['step']} steps: for more, raise num_steps or max_minutes")
     rows = held_out.epoch(train.eval_rows)
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
     score: Score | None = None
@@ -163,10 +166,6 @@ def fit(
         began = time.monotonic()
         score = evaluate(players, objective, held_out.corpus, rows, accelerator=accelerator, micro_batch_size=eval_size)
         state["eval_seconds"] = time.monotonic() - began
-        if not any(score.counts.values()):
-            raise ValueError(
-                f"{held_out.corpus.name} holds no question for {', '.join(score.counts)}: give longer texts"
-            )
         _check({f"validation {name} loss": loss for name, loss in score.losses.items()}, step, root)
         report.log(step, score.figures())
         report.say(_sentence(step, score))
@@ -294,13 +293,18 @@ def _steps_for(train: TrainConfig, seconds: float, eval_seconds: float) -> int:
     return broadcast_object_list([max(num_steps, PROBE_STEPS + 1)])[0]
 
 
-def _run_key(objective: Objective, optim: OptimConfig, plan: Plan, held_out: Plan, train: TrainConfig) -> str:
-    """Names what is read, in which order, what is scored and what moves: a checkpoint goes on with nothing else."""
-    key = blake2b(repr((objective.weights, optim.name, train.eval_rows)).encode(), digest_size=16)
-    for part in (plan, held_out):
-        key.update(repr((part.corpus.folder.name, part.stages, part.num_segments, part.pack, part.seed)).encode())
-        key.update(part.slices.tobytes())
-    return key.hexdigest()
+def _new_length(train: TrainConfig, saved: Mapping[str, Any]) -> int | None:
+    """How many steps a run has that goes on: as many as before, or as the new length asks for.
+
+    Args:
+        train: with the new length.
+        saved: numbers of the checkpoint; its seconds give the pace where minutes were changed.
+    """
+    before, minutes = saved["num_steps"], train.max_minutes
+    if minutes is None or before is None or minutes == saved.get("max_minutes"):
+        return before if minutes else train.num_steps
+    pace = saved["seconds"] / max(saved["step"], 1) + saved["eval_seconds"] / train.eval_every
+    return max(saved["step"], int((60 * minutes - 2 * saved["eval_seconds"]) / max(pace, 1e-9)))
 
 
 def _sentence(step: int, score: Score) -> str:
@@ -319,12 +323,24 @@ def _sentence(step: int, score: Score) -> str:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and Ctrl-C instead of dying of them; the loop looks after every step."""
+    """Collect SIGTERM and Ctrl-C instead of dying of them; the loop looks after every step.
+
+    A second Ctrl-C ends at once. A launcher passes the first one on within moments, which is not a second one.
+    """
     received: list[int] = []
+    first = 0.0
+
+    def hear(number: int, _: Any) -> None:
+        nonlocal first
+        if number == signal.SIGINT and number in received and time.monotonic() - first > 1:
+            raise KeyboardInterrupt
+        first = first or time.monotonic()
+        received.append(number)
+
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    old = {number: signal.signal(number, lambda n, _: received.append(n)) for number in SIGNALS}
+    old = {number: signal.signal(number, hear) for number in SIGNALS}
     try:
         yield received
     finally:

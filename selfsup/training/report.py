@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from selfsup.pictures.curves import draw_curves
 
+ASKED_FILE = ".asked.yaml"  # arguments of a run that is to go on, until it is known that it may
+
 
 class Report:
     """Bar, log and curves of one run; only the main process writes.
@@ -19,9 +22,10 @@ class Report:
         folder: of the run.
         accelerator: of the run; its trackers get the same numbers.
         first_step: where the run goes on; later lines of an earlier, killed attempt are dropped from the log.
+        settled: how many steps the minutes asked for came to, where that is known already.
     """
 
-    def __init__(self, folder: Path, accelerator: Accelerator, first_step: int = 0) -> None:
+    def __init__(self, folder: Path, accelerator: Accelerator, first_step: int = 0, settled: int | None = None) -> None:
         self.file, self.picture, self.accelerator = folder / "metrics.jsonl", folder / "curves.png", accelerator
         self.main = accelerator.is_main_process
         self.first_step = first_step
@@ -31,6 +35,7 @@ class Report:
             aside = self.file.with_suffix(".partial")
             aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
             aside.replace(self.file)
+            _renew(folder, settled)
         self.bar = tqdm(
             desc="training",
             unit="step",
@@ -50,11 +55,7 @@ class Report:
         self.say(f"the minutes asked for are {num_steps} steps")
         record = self.file.with_name("run.yaml")
         if self.main and record.exists():
-            text = record.read_text()
-            arguments = yaml.safe_load(text)
-            arguments["train"] |= {"num_steps": num_steps, "max_minutes": None}
-            header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-            record.write_text(header + yaml.safe_dump(arguments, sort_keys=False))
+            record.write_text(_settled(record.read_text(), num_steps))
 
     def advance(self, loss: float, tokens_per_second: float) -> None:
         """One step was done."""
@@ -78,6 +79,38 @@ class Report:
         self.bar.close()
         if self.main and self.file.exists():
             draw_curves(read_metrics(self.file), self.picture)
+
+
+def _settled(text: str, num_steps: int) -> str:
+    """A record with a number of steps in place of minutes."""
+    arguments = yaml.safe_load(text)
+    arguments["train"] |= {"num_steps": num_steps, "max_minutes": None}
+    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    return header + yaml.safe_dump(arguments, sort_keys=False)
+
+
+def _renew(folder: Path, settled: int | None) -> None:
+    """Where a run goes on with other arguments, put them into run.yaml and keep the old ones as run.1.yaml.
+
+    Args:
+        folder: of the run; `claim` left the arguments there.
+        settled: number of steps to write in place of minutes.
+    """
+    asked, record = folder / ASKED_FILE, folder / "run.yaml"
+    if not asked.exists():
+        return
+    text = asked.read_text() if settled is None else _settled(asked.read_text(), settled)
+    try:
+        old = yaml.safe_load(record.read_text())
+    except (OSError, ValueError, yaml.YAMLError):  # lost or broken
+        old = None
+    if old != yaml.safe_load(text):
+        if record.exists():
+            number = next(n for n in count(1) if not (folder / f"run.{n}.yaml").exists())
+            record.rename(folder / f"run.{number}.yaml")
+        asked.write_text(text)
+        asked.replace(record)
+    asked.unlink(missing_ok=True)
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

@@ -132,9 +132,9 @@ open_corpus(text, killed, tokenizer_fingerprint="a", vocab_size=100, cache_dir=P
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=False)
     assert done.returncode == -9
     left = list(tmp_path.iterdir())
-    assert len(left) == 1  # so it was killed half-way
+    assert len(left) == 2  # so it was killed half-way: the partial folder, and its lock that nobody holds
     corpus = cached(tmp_path)
-    assert corpus.folder not in left
+    assert [file.name for file in tmp_path.iterdir()] == [corpus.folder.name]  # what was left is swept
     assert corpus.tokens.tolist() == [7, 7, 7, 7, 8, 8, 9, 7, 7, 7, 5, 6]
 
 
@@ -184,6 +184,23 @@ class TestSplit:
         assert len(held) == pytest.approx(0.1 * num_documents, abs=1)
         number = np.searchsorted(corpus.documents, [start for start, _ in held])
         assert len(set(np.diff(number))) == 1  # evenly spread
+
+    @pytest.mark.parametrize("share", [0.3, 0.4, 0.6, 0.75, 0.9])
+    def test_large_shares_are_what_was_asked_for(self, share):
+        corpus = self.corpus(200)
+        training, held = corpus.split(share)
+        number = sum(int(((corpus.documents >= a) & (corpus.documents < b)).sum()) for a, b in held)
+        assert number == pytest.approx(200 * share, abs=1)
+        assert training
+
+    def test_hand_worked_share(self):
+        corpus = self.corpus(50)
+        _, held = corpus.split(0.05)  # one of twenty, from the middle of each twenty
+        assert [start for start, _ in held] == [corpus.documents[10], corpus.documents[30]]
+
+    def test_something_is_left_to_train_on(self):
+        with pytest.raises(ValueError, match="too little to hold out 99%"):
+            self.corpus(20).split(0.99)
 
     def test_few_documents_give_their_last_sentences(self):
         corpus = self.corpus(10)

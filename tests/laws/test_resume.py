@@ -97,7 +97,11 @@ def test_no_pickle_is_read(launch, never_stopped, tmp_path):
     assert outcome(tmp_path) == never_stopped()
 
 
-def test_another_text_is_not_gone_on_with(launch, tmp_path):
+def test_other_arguments_are_not_gone_on_with(launch, tmp_path):
     launch("pretrain", tmp_path, train=TRAIN | {"num_steps": 1})
-    result = launch("pretrain", tmp_path, train=TRAIN, batch_size=8, resume=True)
-    assert "another text, tokenizer, validation set, block or batch size, seed" in result["error"]
+    changed = {"batch_size": 8, "dropout": 0.1, "optim": {"learning_rate": 0.5}}
+    result = launch("pretrain", tmp_path, train=TRAIN, **changed, resume=True)
+    said = (
+        "--data.batch_size was 16 and is now 8, --optim.learning_rate was 0.001 and is now 0.5, --model.dropout was 0.0"
+    )
+    assert said in result["error"]

@@ -83,7 +83,7 @@ def test_frozen_weights_are_left_out():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"learning_rate": 0.0}, "learning_rate must be above 0, but 0.0 came"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0 and finite, but 0.0 came"),
         ({"warmup_steps": -1}, "warmup_steps, clip_norm and weight_decay must not be negative"),
         ({"cooldown_share": 1.5}, "cooldown_share must lie between 0 and 1, but 1.5 came"),
     ],

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from selfsup.objectives import MaskedTokens, Objective
-from selfsup.training.command import claim, command, machine
+from selfsup.training.command import PATIENCE, claim, command, explain, machine
 from selfsup.training.loop import Stopped
 
 
@@ -47,6 +47,12 @@ def main(
         raise Stopped(15, 7)
     if text == "bug":
         raise KeyError("text")
+    if text == "ctrl-c":
+        raise KeyboardInterrupt
+    if text == "memory":
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried")
+    if text == "parted":
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:2")
 
 
 @pytest.fixture
@@ -108,7 +114,11 @@ def test_the_record_names_versions_and_command(run):
     ("text", "sentence"),
     [
         ("wrong", "error: a right text was wanted, but wrong came: write it anew\n"),
-        ("missing", "error: [Errno 2] No such file: 'x.txt'\n"),
+        (
+            "missing",
+            "error: x.txt cannot be used (No such file): check that the path is right and that you may read and write "
+            "there\n",
+        ),
     ],
 )
 def test_an_error_is_one_sentence(run, capsys, monkeypatch, text, sentence):
@@ -130,6 +140,61 @@ def test_a_stopped_run_ends_as_the_signal_would(run, capsys):
         run("--text", "stopped")
     assert end.value.code == 128 + 15
     assert capsys.readouterr().err == "stopped by signal 15 after step 7; --resume true continues from there\n"
+
+
+def test_ctrl_c_ends_at_once(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--text", "ctrl-c")
+    assert end.value.code == 128 + 2
+    assert capsys.readouterr().err == "error: stopped at once by Ctrl-C; what was saved before is whole\n"
+
+
+def test_too_little_memory_is_no_bug(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--text", "memory")
+    assert end.value.code == 1
+    assert "too little memory for this step: lower --train.micro_batch_size" in capsys.readouterr().err
+    assert explain(OSError(28, "No space left on device", "a", None, "b")) == (
+        "b cannot be used (No space left on device): free some disk or choose another output"
+    )
+
+
+class TestManyProcesses:
+    """The main process speaks; the others wait for the launcher to end them, and speak if it does not."""
+
+    @pytest.fixture
+    def waited(self, monkeypatch):
+        waited: list[float] = []
+        monkeypatch.setattr("time.sleep", waited.append)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        return waited
+
+    @pytest.mark.parametrize(("process", "seconds"), [("0", []), ("1", [PATIENCE])])
+    def test_a_wrong_argument_is_told_once(self, run, capsys, monkeypatch, waited, process, seconds):
+        monkeypatch.setenv("RANK", process)
+        for flags, code in ((("--txt", "x"), 2), (("--text", "wrong"), 1)):
+            with pytest.raises(SystemExit) as end:
+                run(*flags)
+            assert (end.value.code, waited) == (code, seconds)
+            assert capsys.readouterr().err.startswith("error: ")
+            waited.clear()
+
+    def test_whoever_is_left_alone_waits_too(self, run, capsys, monkeypatch, waited):
+        monkeypatch.setenv("RANK", "0")
+        with pytest.raises(SystemExit):
+            run("--text", "parted")
+        assert waited == [PATIENCE]
+        assert "another process of this run has ended, so this one cannot go on" in capsys.readouterr().err
+        monkeypatch.setenv("WORLD_SIZE", "1")
+        with pytest.raises(RuntimeError, match="Connection closed"):
+            run("--text", "parted")
+
+    @pytest.mark.parametrize("text", ["stopped", "ctrl-c"])
+    def test_only_the_main_one_says_that_it_was_stopped(self, run, capsys, monkeypatch, waited, text):
+        monkeypatch.setenv("RANK", "1")
+        with pytest.raises(SystemExit):
+            run("--text", text)
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -165,8 +230,9 @@ class TestClaim:
         (tmp_path / "checkpoints" / "checkpoint-00000010").mkdir(parents=True)
         with pytest.raises(ValueError, match="holds a run already: add --resume true to go on with it, or"):
             claim(tmp_path, "text: c\n", accelerator(), resume=False)
-        claim(tmp_path, "text: c\n", accelerator(), resume=True)
-        assert (tmp_path / "run.yaml").read_text() == "text: b\n"
+        claim(tmp_path, "text: c\nresume: true\n", accelerator(), resume=True)
+        assert (tmp_path / "run.yaml").read_text() == "text: b\n"  # until it is known that the run may go on
+        assert (tmp_path / ".asked.yaml").read_text() == "text: c\nresume: false\n"
 
     def test_only_the_main_process_writes(self, tmp_path):
         claim(tmp_path / "run", "text: a\n", accelerator(is_main_process=False), resume=False)
