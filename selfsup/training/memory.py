@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def step_cost(
         and the results of a forward pass; and seconds of the last step.
     """
     accelerator = Accelerator()
-    before = 0.0 if accelerator.device.type == "cuda" else peak_memory_gib()
+    before = 0.0 if accelerator.device.type == "cuda" else _resident_gib("VmRSS")
     model = getattr(transformers, objective.auto_class).from_config(config).train()
     if activation_checkpointing:
         model.activation_checkpointing_enable()
@@ -50,7 +51,17 @@ def step_cost(
         take_step(players, optimizers, objective, micro_batches, clip_norm=optim.clip_norm, accelerator=accelerator)
         if accelerator.device.type == "cuda":
             torch.cuda.synchronize()
-    return peak_memory_gib() - before, time.monotonic() - began
+    peak = peak_memory_gib() if accelerator.device.type == "cuda" else _resident_gib("VmHWM")
+    return peak - before, time.monotonic() - began
+
+
+def _resident_gib(field: str) -> float:
+    """Memory of this process alone, now or at its peak: what `getrusage` says begins with that of its parent."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return peak_memory_gib()
+    kibibytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith(field))
+    return int(kibibytes) / 2**20
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
