@@ -62,9 +62,12 @@ def build_model(
 
 def _check_sizes(config: PreTrainedConfig) -> None:
     """A model of no width fails in its first step only, and speaks of tensors."""
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+    sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
+    for name in (*sizes, "type_vocab_size", "max_position_embeddings"):
         if getattr(config, name, 1) < 1:
             raise ValueError(f"--model.{name} must be at least 1, but {getattr(config, name)} came")
+    if not 0 <= getattr(config, "dropout", 0) < 1:
+        raise ValueError(f"--model.dropout must be at least 0 and below 1, but {config.dropout} came")
 
 
 def _round_up(size: int) -> int:

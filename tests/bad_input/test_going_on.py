@@ -75,6 +75,8 @@ DAMAGE: list[tuple[str, str, Any]] = [
     ("no state.json", "state.json", None),
     ("state.json cut off", "state.json", 40),
     ("another state.json", "state.json", b"[1, 2]"),
+    ("a state without numbers", "state.json", b'{"step": 2, "run": {}}'),
+    ("a state without step", "state.json", b'{"step": "two", "run": {}}'),
     ("no weights", "model.safetensors", None),
     ("weights cut off", "model.safetensors", 3000),
     ("empty weights", "model.safetensors", 0),
