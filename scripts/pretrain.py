@@ -7,18 +7,20 @@ from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, Objective
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training.command import command, start
-from selfsup.training.export import build_model, export, open_tokenizer
+from selfsup.training.export import HubConfig, build_players, open_tokenizer, publish
 from selfsup.training.loop import TrainConfig, fit
 from selfsup.training.summary import summarise
 
 
 def main(
-    corpus: str, output: Path,
+    corpus: str,
+    output: Path,
     objectives: dict[str, Objective],
     model: TextEncoderConfig,
     data: DataConfig,
     optim: OptimConfig,
     train: TrainConfig,
+    hub: HubConfig = HubConfig(),
     data_root: Path | None = None, tokenizer: str | None = None, init_from: str | None = None,
     resume: bool = False, trust_remote_code: bool = False, arguments: str = "",
 ) -> None:  # fmt: skip
@@ -32,28 +34,24 @@ def main(
         data: which text, and how it is dealt out.
         optim: how weights move.
         train: how long, and what is left behind.
+        hub: what the model card says, and where the model is pushed.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
         tokenizer: folder or Hub id; by default that of `init_from`, or else one is trained on the corpus.
         init_from: a checkpoint, an exported folder or a Hub encoder to go on from.
         resume: go on from the last checkpoint in `output`.
         trust_remote_code: run Python files that come with `init_from` or `tokenizer`.
     """
-    accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume)
+    accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume, push_to=hub.push_to)
     objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
         name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size)
         words = open_tokenizer(name, trust_remote_code)
-        encoder = build_model(objective.auto_class, model, words, init_from, trust_remote_code=trust_remote_code)
-        players = {"model": encoder, **objective.further_players(encoder)}
-        objective.bind(words, encoder.config)
-        plan, held_out = open_plans(texts, words, data, objective.num_segments, pack=objective.packs, seed=train.seed,
-                                    strangers=objective.strangers)  # fmt: skip
+        players = build_players(objective, model, words, init_from, trust_remote_code=trust_remote_code)
+        plan, held_out = open_plans(texts, words, data, seed=train.seed, **objective.reading)
     score = fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
-                folder=output, resume=resume, companions=(encoder.config, words))  # fmt: skip
+                folder=output, resume=resume, companions=(players["model"].config, words))  # fmt: skip
     if accelerator.is_main_process:
-        for name, player in players.items():
-            export(player, words, output / name)
-        summarise(score, plan, held_out, objective, train.eval_rows, output)
+        publish(players, words, summarise(score, plan, held_out, objective, train.eval_rows, output), output, hub)
 
 
 if __name__ == "__main__":

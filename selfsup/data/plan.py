@@ -119,12 +119,19 @@ class Plan:
         size = self.stages[number].batch_size
         return self._span(number, (step - begun) * size, (step - begun + 1) * size, progress)
 
-    def epoch(self) -> list[list[Draw]]:
-        """All rows of the first epoch, for validation: the same whenever and wherever it is asked for."""
-        shelves = range(self.num_shelves)
-        return [
-            self._row(0, 0, shelf, row, None) for shelf in shelves for row in range(self._layout(0, 0, shelf).num_rows)
-        ]
+    def epoch(self, most: int | None = None) -> list[list[Draw]]:
+        """Rows of the first epoch, for validation: the same whenever and wherever they are asked for.
+
+        Args:
+            most: of them; all if absent, which takes memory by the length of the text.
+        """
+        rows: list[list[Draw]] = []
+        for shelf in range(self.num_shelves):
+            for row in range(self._layout(0, 0, shelf).num_rows):
+                rows.append(self._row(0, 0, shelf, row, None))
+                if len(rows) == most:
+                    return rows
+        return rows
 
     def padding_share(self) -> float:
         """Share of the positions of the first shelf that hold no token."""

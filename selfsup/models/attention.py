@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .masks import visible
 from .positions import rotate
 
 
@@ -16,24 +17,74 @@ def eager_attention(
     *,
     scaling: float,
     dropout: float = 0.0,
+    activation: str = "softmax",
     **kwargs: object,
 ) -> tuple[Tensor, Tensor]:
-    """Attention written out, for those who want to see the weights.
+    """Attention written out, for those who want to see the weights, or other weights than softmax gives.
 
     Args:
         module: the calling layer; says whether it is in training.
         query: (batch, heads, tokens, head_size); key and value likewise.
-        attention_mask: (batch, 1, tokens, tokens) added to the scores, or None.
+        attention_mask: (batch, 1 or heads, tokens, tokens), bool (True = visible) or added to the scores; or None.
         scaling: factor of the scores, usually head_size ** -0.5.
         dropout: share of the weights to drop in training.
+        activation: how weights are made of scores: "softmax", "relu" or "sigmoid", see `share_out`.
     Returns:
         (batch, tokens, heads, head_size) and the weights (batch, heads, tokens, tokens).
     """
     scores = query @ key.transpose(-1, -2) * scaling
-    if attention_mask is not None:
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    elif attention_mask is not None:
         scores = scores + attention_mask
-    weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
+    weights = share_out(scores, attention_mask, activation)
+    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return (weights @ value).transpose(1, 2), weights
+
+
+def share_out(scores: Tensor, attention_mask: Tensor | None, activation: str) -> Tensor:
+    """Weights of the values: softmax, relu(score) / n, or sigmoid(score - ln n), n being the visible keys of a query.
+
+    With n counted, padding and neighbours in a packed row change nothing. Only softmax weights sum to 1.
+
+    Args:
+        scores: (batch, heads, tokens, tokens), lowest where a key is hidden.
+        attention_mask: as for `eager_attention`; says how many keys are visible.
+        activation: "softmax", "relu" or "sigmoid".
+    Returns:
+        (batch, heads, tokens, tokens) in the type of the scores, zero where a key is hidden.
+    Source:
+        Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"; Ramapuram et al. 2024, "Theory,
+        Analysis, and Best Practices for Sigmoid Self-Attention", section 3.
+    """
+    if activation == "softmax":
+        return scores.softmax(dim=-1)
+    exact = torch.promote_types(scores.dtype, torch.float32)  # bfloat16 counts exactly to 256 only
+    count = torch.full((), scores.shape[-1], dtype=exact, device=scores.device)
+    if attention_mask is not None:
+        count = visible(attention_mask).sum(dim=-1, keepdim=True).clamp(min=1).to(exact)
+    wide = scores.to(exact)
+    weights = wide.relu() / count if activation == "relu" else (wide - count.log()).sigmoid()
+    return weights.to(scores.dtype)
+
+
+def check_implementation(config, output_attentions: bool | None) -> None:
+    """Refuse what only attention with a mask of numbers can do, where another implementation is chosen.
+
+    Raises:
+        ValueError: ALiBi, another activation than softmax, or visible weights under, for example, flex attention.
+    """
+    asked = {
+        'position_type="alibi"': config.position_type == "alibi",
+        f'attention_activation="{config.attention_activation}"': config.attention_activation != "softmax",
+        "output_attentions=True": output_attentions,
+    }
+    for what in (name for name, needed in asked.items() if needed):
+        if config._attn_implementation not in ("sdpa", "eager"):
+            raise ValueError(
+                f'{what} needs attn_implementation="sdpa" or "eager", but it is "{config._attn_implementation}": '
+                f'call model.set_attn_implementation("sdpa")'
+            )
 
 
 class SelfAttention(nn.Module):
@@ -49,8 +100,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.config = config
         self.head_size = config.hidden_size // config.num_attention_heads
-        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.use_bias)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.use_bias)
 
     def forward(
         self,
@@ -62,10 +113,11 @@ class SelfAttention(nn.Module):
         """
         Args:
             hidden: (batch, tokens, hidden).
-            attention_mask: as `transformers.masking_utils` makes it for the chosen implementation.
+            attention_mask: one of `block_masks`.
             rotation: cosine and sine of rotary positions, or None.
+            kwargs: `output_attentions=True` writes attention out even where another implementation is chosen.
         Returns:
-            (batch, tokens, hidden) and, where the implementation has them, the weights
+            (batch, tokens, hidden) and, where they were asked for or are made anyway, the weights
             (batch, heads, tokens, tokens).
         """
         batch, tokens, _ = hidden.shape
@@ -73,7 +125,9 @@ class SelfAttention(nn.Module):
         query, key, value = parts.transpose(1, 3).unbind(dim=2)  # each (batch, heads, tokens, head_size)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        attend = eager_attention
+        if self.config.attention_activation == "softmax" and not kwargs.get("output_attentions"):
+            attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         mixed, weights = attend(
             self,
             query,
@@ -82,33 +136,7 @@ class SelfAttention(nn.Module):
             attention_mask,
             dropout=self.config.dropout if self.training else 0.0,
             scaling=self.head_size**-0.5,
+            activation=self.config.attention_activation,
             **kwargs,
         )
         return self.output(mixed.reshape(batch, tokens, -1)), weights
-
-
-def sequence_mask(sequence_ids: Tensor):
-    """A mask function that keeps attention inside each of the sequences packed into a row.
-
-    Args:
-        sequence_ids: (batch, tokens) int64; which sequence of its row a token belongs to, 0 for padding.
-    Returns:
-        a function of (batch, head, query, key) indices, for `create_bidirectional_mask(and_mask_function=…)`.
-    """
-
-    def same_sequence(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return sequence_ids[batch, query] == sequence_ids[batch, key]
-
-    return same_sequence
-
-
-def as_sequences(attention_mask: Tensor | None, sequence_ids: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """Padding is a sequence of its own: with `sequence_ids` there is no need of a padding mask.
-
-    A row without any visible key would divide zero by zero in softmax; padding that sees padding does not.
-    """
-    if sequence_ids is None:
-        return attention_mask, None
-    if attention_mask is not None:
-        sequence_ids = torch.where(attention_mask.bool(), sequence_ids, 0)
-    return None, sequence_ids

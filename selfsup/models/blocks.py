@@ -1,4 +1,4 @@
-"""The pre-norm Transformer block without biases, and its feed-forward halves."""
+"""The Transformer block, normalised before or after its halves, and its feed-forward half."""
 
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -18,8 +18,8 @@ class FeedForward(nn.Module):
         super().__init__()
         self.activation = config.activation
         gates = 2 if config.activation == "geglu" else 1
-        self.input = nn.Linear(config.hidden_size, gates * config.intermediate_size, bias=False)
-        self.output = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.input = nn.Linear(config.hidden_size, gates * config.intermediate_size, bias=config.use_bias)
+        self.output = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.use_bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, tokens, hidden) -> (batch, tokens, hidden)."""
@@ -33,17 +33,21 @@ class FeedForward(nn.Module):
 
 
 class Block(GradientCheckpointingLayer):
-    """Attention, then feed-forward, each normalised before and added after.
+    """Attention, then feed-forward, each added to the stream.
+
+    Either what goes into each half is normalised and the stream is not (pre-norm), or the stream is, after each
+    addition (post-norm, as in BERT; it needs a longer warm-up).
 
     Source:
-        Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture" (pre-norm).
+        Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture", figure 1.
     """
 
     def __init__(self, config) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.norm_position = config.norm_position
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
         self.attention = SelfAttention(config)
-        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -55,6 +59,10 @@ class Block(GradientCheckpointingLayer):
         **kwargs: object,
     ) -> Tensor:
         """(batch, tokens, hidden) -> (batch, tokens, hidden); the other arguments go to `SelfAttention`."""
+        if self.norm_position == "post":
+            mixed, _ = self.attention(hidden, attention_mask, rotation, **kwargs)
+            hidden = self.attention_norm(hidden + self.dropout(mixed))
+            return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         mixed, _ = self.attention(self.attention_norm(hidden), attention_mask, rotation, **kwargs)
         hidden = hidden + self.dropout(mixed)
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))

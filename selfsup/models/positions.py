@@ -1,4 +1,6 @@
-"""Where a token stands: sinusoids added to embeddings, and rotations of queries and keys."""
+"""Where a token stands: sinusoids added to embeddings, rotations of queries and keys, penalties of distance."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -65,3 +67,39 @@ def rotate(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     left, right = vectors.chunk(2, dim=-1)
     turned = torch.cat((-right, left), dim=-1)
     return vectors * cosine.to(vectors.dtype) + turned * sine.to(vectors.dtype)
+
+
+def alibi_slopes(num_heads: int) -> list[float]:
+    """What one token of distance costs in each head: a geometric series, steep heads first.
+
+    Heads beyond the last power of two take every second slope of the series for twice as many.
+
+    Args:
+        num_heads: at least 1.
+    Returns:
+        (heads) positive slopes, in units of an attention score.
+    Source:
+        Press et al. 2021, "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation",
+        section 3; the rule for other head counts is that of the authors' code.
+    """
+    power = 2 ** int(math.log2(num_heads))
+    slopes = [2 ** (-8 * head / power) for head in range(1, power + 1)]
+    between = [2 ** (-4 * head / power) for head in range(1, 2 * power, 2)]
+    return slopes + between[: num_heads - power]
+
+
+def alibi(position_ids: Tensor, num_heads: int) -> Tensor:
+    """What is added to attention scores: the distance of two tokens times minus the slope of the head.
+
+    The paper's decoder looks back only; here both directions cost the same. Other than rotations, it is a number for
+    every head and pair of tokens, held in memory throughout a step.
+
+    Args:
+        position_ids: (batch, tokens) int64.
+        num_heads: see `alibi_slopes`.
+    Returns:
+        (batch, heads, tokens, tokens) float32, zero on the diagonal.
+    """
+    distance = (position_ids[:, None, :, None] - position_ids[:, None, None, :]).abs()
+    slopes = torch.tensor(alibi_slopes(num_heads), device=position_ids.device)
+    return -slopes[:, None, None] * distance

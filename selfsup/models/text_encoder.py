@@ -7,7 +7,6 @@ from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -19,10 +18,12 @@ from transformers.modeling_outputs import (
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention import SelfAttention, as_sequences, sequence_mask
+from .attention import SelfAttention, check_implementation
 from .blocks import Block
+from .embeddings import Embeddings
 from .heads import MaskedTokenHead, Pooler, PreTrainingOutput, TiedVocabulary, choose_positions, mean_loss
-from .positions import rotation, sinusoids
+from .masks import block_masks
+from .positions import rotation
 
 
 @strict
@@ -36,7 +37,16 @@ class TextEncoderConfig(PreTrainedConfig):
         num_attention_heads: heads of each block; divides `hidden_size`.
         intermediate_size: inner width of the feed-forward half.
         activation: "gelu", "relu2" (ReLU squared) or "geglu" (GELU that gates; half again as many weights).
-        position_type: "rotary" (queries and keys turned), "learned" or "sinusoidal" (added to the embeddings).
+        position_type: "rotary" (queries and keys turned), "learned" or "sinusoidal" (added to the embeddings), or
+            "alibi" (scores fall with distance, alike in both directions).
+        sliding_window: tokens that a token sees on each side of itself (16: 33 in all, as transformers counts); null =
+            all. Under sdpa and eager it changes what is seen, not the cost: hidden scores are computed all the same.
+        sliding_layers: blocks with the window: "all", or "alternating" (first, third, fifth …; the others see all).
+        attention_activation: makes weights of scores: "softmax", "relu" (divided by n, the number of visible keys) or
+            "sigmoid" (of score - ln n); the last two keep all scores in memory under any attn_implementation.
+        norm_position: "pre" (the input of each half of a block is normalised, and the output) or "post" (each sum is).
+        use_bias: biases in all linear layers and norms. The classical BERT is norm_position "post" with use_bias,
+            position_type "learned" and norm_eps 1e-12.
         max_position_embeddings: longest sequence in tokens.
         rope_base: slowest wavelength of rotary and sinusoidal positions, divided by 2 pi.
         type_vocab_size: number of segments that can be told apart.
@@ -53,7 +63,12 @@ class TextEncoderConfig(PreTrainedConfig):
     num_attention_heads: int = 4
     intermediate_size: int = 1024
     activation: Literal["gelu", "relu2", "geglu"] = "gelu"
-    position_type: Literal["rotary", "learned", "sinusoidal"] = "rotary"
+    position_type: Literal["rotary", "learned", "sinusoidal", "alibi"] = "rotary"
+    sliding_window: int | None = None
+    sliding_layers: Literal["all", "alternating"] = "all"
+    attention_activation: Literal["softmax", "relu", "sigmoid"] = "softmax"
+    norm_position: Literal["pre", "post"] = "pre"
+    use_bias: bool = False
     max_position_embeddings: int = 512
     rope_base: float = 10_000.0
     type_vocab_size: int = 2
@@ -69,6 +84,12 @@ class TextEncoderConfig(PreTrainedConfig):
                 f"hidden_size must be an even multiple of num_attention_heads, but {self.hidden_size} is not one of "
                 f"{self.num_attention_heads}: try hidden_size={64 * self.num_attention_heads}"
             )
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise ValueError(
+                f"sliding_window must be at least 1, but {self.sliding_window} came: try 64, or null for none"
+            )
+        if self.sliding_window is None and self.sliding_layers != "all":
+            raise ValueError('sliding_layers="alternating" needs a window, but there is none: set sliding_window')
         # One checkpoint opens under every head, at people's who have only the files of this folder.
         kwargs.setdefault("auto_map", {auto: f"text_encoder.{name}" for auto, name in AUTO_CLASSES.items()})
         super().__post_init__(**kwargs)
@@ -84,31 +105,6 @@ AUTO_CLASSES = {
     "AutoModelForTokenClassification": "TextEncoderForTokenClassification",
     "AutoModelForQuestionAnswering": "TextEncoderForQuestionAnswering",
 }
-
-
-class Embeddings(nn.Module):
-    """Token + segment (+ position) embeddings, normalised."""
-
-    def __init__(self, config: TextEncoderConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        if config.position_type == "learned":
-            self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, embeds: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """(batch, tokens, hidden) token embeddings and two (batch, tokens) id tensors -> (batch, tokens, hidden)."""
-        embeds = embeds + self.segments(token_type_ids)
-        if self.config.position_type == "learned":
-            embeds = embeds + self.positions(position_ids)
-        if self.config.position_type == "sinusoidal":
-            # Sinusoids have entries near 1; fresh embeddings near 0.02 would drown in them.
-            fixed = sinusoids(position_ids, self.config.hidden_size, self.config.rope_base)
-            embeds = embeds + fixed.to(embeds.dtype) * self.config.initializer_range
-        return self.dropout(self.norm(embeds))
 
 
 class TextEncoderPreTrainedModel(PreTrainedModel):
@@ -135,6 +131,8 @@ class TextEncoderPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
 
 
 class TextEncoderModel(TextEncoderPreTrainedModel):
@@ -144,7 +142,9 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
         super().__init__(config)
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
+        # A post-norm block has normalised what it gives.
+        last = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
+        self.norm = last if config.norm_position == "pre" else nn.Identity()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -176,10 +176,13 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
             inputs_embeds: (batch, tokens, hidden) in place of `input_ids`.
         Returns:
             `last_hidden_state` (batch, tokens, hidden); with `output_hidden_states=True` also the inputs of the blocks
-            and the output, with `output_attentions=True` the weights (needs `attn_implementation="eager"`).
+            and the output, with `output_attentions=True` the weights (batch, heads, tokens, tokens) of each block.
         Raises:
-            ValueError: both or neither of `input_ids` and `inputs_embeds`, or more tokens than the model has positions.
+            ValueError: both or neither of `input_ids` and `inputs_embeds`, more tokens than the model has positions, or
+                an attention implementation that cannot do what is asked.
         """
+        kwargs.setdefault("output_attentions", self.config.output_attentions)
+        check_implementation(self.config, kwargs["output_attentions"])
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         if inputs_embeds is None:
@@ -195,20 +198,14 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
         if token_type_ids is None:
             token_type_ids = torch.zeros(inputs_embeds.shape[:2], dtype=torch.long, device=device)
 
-        attention_mask, sequence_ids = as_sequences(attention_mask, sequence_ids)
-        mask = create_bidirectional_mask(
-            config=self.config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            and_mask_function=None if sequence_ids is None else sequence_mask(sequence_ids),
-        )
+        masks = block_masks(self.config, inputs_embeds, position_ids, attention_mask, sequence_ids)
         turns = None
         if self.config.position_type == "rotary":
             head_size = self.config.hidden_size // self.config.num_attention_heads
             turns = rotation(position_ids, head_size, self.config.rope_base)
 
         hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids)
-        for block in self.blocks:
+        for block, mask in zip(self.blocks, masks, strict=True):
             hidden = block(hidden, mask, turns, **kwargs)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
 

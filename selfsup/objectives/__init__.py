@@ -1,9 +1,10 @@
 """What is learnt from: every file one objective. Importing the room makes their class names known to commands."""
 
+from selfsup.objectives.classification import Classification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
 
-__all__ = ["Joint", "MaskedTokens", "NextSentence", "Objective", "ReplacedTokens", "SentenceOrder"]
+__all__ = ["Classification", "Joint", "MaskedTokens", "NextSentence", "Objective", "ReplacedTokens", "SentenceOrder"]

@@ -30,6 +30,7 @@ class MaskedTokens(Objective):
         max_span: longest span in words.
         mask_rate: share of the chosen tokens that become [MASK].
         random_rate: share of them that become a random token; the others stay as they are.
+        num_segments: 1, or 2 to read pairs of segments, as sentence-pair tasks have them.
         weight: factor of the loss in a `Joint`.
     Raises:
         ValueError: a rate or `max_span` out of range.
@@ -49,6 +50,7 @@ class MaskedTokens(Objective):
         max_span: int = 3,
         mask_rate: float = 0.8,
         random_rate: float = 0.1,
+        num_segments: Literal[1, 2] = 1,
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
@@ -65,6 +67,7 @@ class MaskedTokens(Objective):
             )
         self.unit, self.max_span = unit, max_span
         self.mask_rate, self.random_rate = mask_rate, random_rate
+        self.num_segments = num_segments  # type: ignore[misc]
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)

@@ -56,7 +56,7 @@ class Objective(ABC):
         self.max_tokens = getattr(config, "max_position_embeddings", None)
         self.fields = accepted_fields(self.auto_class, config)
 
-    def further_players(self, model: PreTrainedModel) -> dict[str, nn.Module]:
+    def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
         """Players beside the model that is trained, built to fit it; most objectives need none."""
         return {}
 
@@ -64,6 +64,11 @@ class Objective(ABC):
     def packs(self) -> bool:
         """Whether the model keeps several examples of one row apart; known once bound."""
         return "sequence_ids" in self.fields
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What a plan has to know: segments of an example, whether examples share rows, strangers; known once bound."""
+        return {"num_segments": self.num_segments, "pack": self.packs, "strangers": self.strangers}
 
     @abstractmethod
     def encode(self, example: Example) -> Example:
@@ -153,7 +158,7 @@ class Joint(Objective):
         self.fields, self.max_tokens = self.members[0].fields, self.members[0].max_tokens
         self.padding = {name: value for member in self.members for name, value in member.padding.items()}
 
-    def further_players(self, model: PreTrainedModel) -> dict[str, nn.Module]:
+    def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
         return {name: player for member in self.members for name, player in member.further_players(model).items()}
 
     def encode(self, example: Example) -> Example:

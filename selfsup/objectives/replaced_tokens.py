@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
@@ -61,7 +61,7 @@ class ReplacedTokens(Objective):
         self.masked = MaskedTokens(rate, final_rate, unit, max_span, mask_rate=1.0, random_rate=0.0)
         self.weights = {self.masked.name: 1.0, self.name: weight}
 
-    def further_players(self, model: PreTrainedModel) -> dict[str, nn.Module]:
+    def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
         """The generator: the model's sizes with fewer blocks, and the model's own token embeddings."""
         model.config.id2label = {0: "ORIGINAL", 1: "REPLACED"}
         model.config.label2id = {"ORIGINAL": 0, "REPLACED": 1}

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -10,6 +12,7 @@ from selfsup.data.corpus import Corpus
 from selfsup.data.plan import Draw, Plan
 from selfsup.objectives.objective import Batch, Example, Objective, text_rng
 
+Row = TypeVar("Row")
 VALIDATION_SEED = 0  # masks and pairs of validation are the same in every run
 
 
@@ -27,8 +30,11 @@ class Share:
     num_processes: int = 1
     micro_batch_size: int | None = None
 
-    def of(self, rows: Sequence[list[Draw]]) -> list[Sequence[list[Draw]]]:
+    def of(self, rows: Sequence[Row]) -> list[Sequence[Row]]:
         """The micro-batches of this process: neighbours stay together, no row comes twice or never.
+
+        All processes get the same number of them, since sharded players gather their weights for each. (So where
+        processes cannot share evenly and `micro_batch_size` is 1, some micro-batches have two rows.)
 
         Raises:
             ValueError: a process would get none, and the others would wait for it in vain.
@@ -40,8 +46,10 @@ class Share:
             )
         first = len(rows) * self.process // self.num_processes
         last = len(rows) * (self.process + 1) // self.num_processes
-        size = self.micro_batch_size or max(last - first, 1)
-        return [rows[place : min(place + size, last)] for place in range(first, last, size)]
+        fewest, most = len(rows) // self.num_processes, -(-len(rows) // self.num_processes)
+        number = min(-(-most // (self.micro_batch_size or most)), fewest)
+        edges = [first + (last - first) * place // number for place in range(number + 1)]
+        return [rows[start:stop] for start, stop in pairwise(edges)]
 
 
 def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:

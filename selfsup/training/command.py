@@ -20,7 +20,9 @@ from typing import Any, NoReturn
 from safetensors import SafetensorError
 
 from selfsup.data.lock import hold
+from selfsup.training import sharding
 from selfsup.training.arguments import build_parser, parse
+from selfsup.training.hub import check_access
 from selfsup.training.loop import Stopped
 from selfsup.training.report import ASKED_FILE
 
@@ -125,7 +127,15 @@ def _wait_for_main(*, parted: bool = False) -> None:
         time.sleep(PATIENCE)
 
 
-def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None, resume: bool = False):
+def start(
+    folder: Path,
+    arguments: str,
+    *,
+    seed: int,
+    tracker: str | None = None,
+    resume: bool = False,
+    push_to: str | None = None,
+):
     """Make the Accelerator, say what it runs on, claim the folder of the run, and seed what a fresh model draws.
 
     Args:
@@ -134,11 +144,12 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
         seed: of fresh weights, the same on all processes.
         tracker: one of Accelerate's, or None.
         resume: the run in the folder is to go on.
+        push_to: a name on the Hub that must be open to this user, or None.
     Returns:
         the `accelerate.Accelerator`.
     Raises:
-        ValueError: fp16 was asked for, whose loss scaling the loop does not do; the tracker is not there; or the
-            folder holds another run, or one that is going on.
+        ValueError: fp16 was asked for, whose loss scaling the loop does not do; the tracker is not there; the folder
+            holds another run, or one that is going on; or nothing can be pushed.
     """
     import torch
     from accelerate import Accelerator
@@ -148,35 +159,68 @@ def start(folder: Path, arguments: str, *, seed: int, tracker: str | None = None
     _end_with_launcher()
     _check_tracker(tracker)
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one encodes a large corpus
-    accelerator = Accelerator(log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
+    accelerator = Accelerator(cpu=_meets_on_cpu(), log_with=tracker, project_dir=folder, kwargs_handlers=[patience])
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
     torch.manual_seed(seed)
+    seen = machine(accelerator)
     if accelerator.is_main_process:
-        print(machine(accelerator))
-    claim(folder, arguments, accelerator, resume=resume)
+        print(seen)
+        if push_to:
+            check_access(push_to)  # hours before it is needed
+    claim(folder, f"# {seen.splitlines()[0]}{processor(accelerator)}\n{arguments}", accelerator, resume=resume)
     if tracker:
         accelerator.init_trackers("selfsup")
     return accelerator
 
 
 def machine(accelerator) -> str:
-    """One or two lines: processes x threads x precision, and a warning when cores lie idle."""
+    """One or two lines: processes x threads x precision, and a warning when cores lie idle.
+
+    Args:
+        accelerator: of the run; all processes call together.
+    Raises:
+        ValueError: the launcher started several processes that do not see each other.
+    """
     import torch
 
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    present = int(accelerator.reduce(torch.ones(1, device=accelerator.device), "sum"))  # counted, not believed
+    if present != started:
+        raise ValueError(
+            f"the launcher started {started} processes, which must work together, but this one sees {present}: launch "
+            "with a file of scripts/launch"
+        )
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
     device = accelerator.device.type
     where = torch.cuda.get_device_name() if device == "cuda" else device
     threads = torch.get_num_threads()
-    line = f"{accelerator.num_processes} process(es) x {threads} thread(s) x {precision} on {where}"
+    line = f"{present} process(es) x {threads} thread(s) x {precision} on {where}"
+    line += ", weights sharded" if sharding.is_wanted() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device == "cpu" and accelerator.num_processes * threads < cores:
+    if device == "cpu" and present * threads < cores:
         line += (
-            f"\n{cores - accelerator.num_processes * threads} of {cores} cores lie idle: launch with "
-            f"--num_cpu_threads_per_process {cores // accelerator.num_processes}"
+            f"\n{cores - present * threads} of {cores} cores lie idle: launch with "
+            f"--num_cpu_threads_per_process {cores // present}"
         )
     return line
+
+
+def _meets_on_cpu() -> bool:
+    """Whether several processes were started where there is no device they could share; Accelerate has to be told."""
+    import torch
+
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and (device is None or device.type == "mps")
+
+
+def processor(accelerator) -> str:
+    """The kind of CPU in brackets, where that is what computes and the system tells."""
+    cpus = Path("/proc/cpuinfo")
+    if accelerator.device.type != "cpu" or not cpus.is_file():
+        return ""
+    return next((f" ({line.split(': ')[1]})" for line in cpus.read_text().splitlines() if "model name" in line), "")
 
 
 def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:

@@ -1,16 +1,52 @@
 """From a name or a configuration to a model, and from a trained model to a folder that opens anywhere."""
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
+from selfsup.objectives.objective import Objective
 from selfsup.tokenization.train import SENTENCEPIECE_FILE
+from selfsup.training.card import write_card
+from selfsup.training.hub import check_name, push
+
+
+@dataclass(frozen=True)
+class HubConfig:
+    """What the model card says that a run cannot know, and where the model goes when the run has ended.
+
+    Args:
+        push_to: user/name on the Hub; if absent, nothing leaves this machine (scripts/push.py pushes later).
+        private: make a new repository private.
+        license: of the weights, as the Hub spells it.
+        data_license: of the training text; the card says that none was given if absent.
+        data_name: what to call the training text; a Hub id is linked.
+        language: code of the language; that of `data` if absent, which only knows some.
+    """
+
+    push_to: str | None = None
+    private: bool = False
+    license: str = "apache-2.0"
+    data_license: str | None = None
+    data_name: str | None = None
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.push_to is not None:
+            check_name(self.push_to)
+        # The Hub refuses a card with other characters, and that after hours of training.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
+            raise ValueError(f"license must be spelt as on the Hub, like apache-2.0, but {self.license!r} came")
+        if self.language is not None and not re.fullmatch(r"[a-z]{2,3}|multilingual", self.language):
+            raise ValueError(f"language must be a code like en or nld, or multilingual, but {self.language!r} came")
 
 
 def build_model(
@@ -58,6 +94,28 @@ def build_model(
             )
         )
     return model
+
+
+def build_players(
+    objective: Objective,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    init_from: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+) -> dict[str, PreTrainedModel]:
+    """The model that an objective trains, further players if it has any, and the objective bound to them.
+
+    Args:
+        objective: of the run.
+        config, tokenizer, init_from, trust_remote_code: as for `build_model`.
+    Returns:
+        players by the names of their turns.
+    """
+    model = build_model(objective.auto_class, config, tokenizer, init_from, trust_remote_code=trust_remote_code)
+    players = {"model": model, **objective.further_players(model)}
+    objective.bind(tokenizer, model.config)
+    return players
 
 
 def _check_sizes(config: PreTrainedConfig) -> None:
@@ -119,3 +177,37 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE
     if source.is_file() and source.resolve() != (folder / SENTENCEPIECE_FILE).resolve():
         shutil.copyfile(source, folder / SENTENCEPIECE_FILE)
+
+
+def publish(
+    players: Mapping[str, PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    figures: dict[str, Any],
+    run: Path,
+    hub: HubConfig,
+) -> None:
+    """Export what was trained into its run, the model with its card, and push it if asked.
+
+    Args:
+        players: unwrapped; each goes to the folder of its name, and `model` is what is published.
+        tokenizer: saved beside.
+        figures: what the run reached, see `summarise`.
+        run: folder of the run.
+        hub: what the card says besides, and where to push.
+    Raises:
+        ValueError: the Hub did not take it; the folder is whole.
+    """
+    folder = run / "model"
+    for name, player in players.items():
+        export(player, tokenizer, run / name)
+    write_card(
+        run,
+        figures,
+        name=hub.push_to,
+        license=hub.license,
+        data_license=hub.data_license,
+        data_name=hub.data_name,
+        language=hub.language,
+    )
+    if hub.push_to:
+        print(f"Hub      {push(folder, hub.push_to, private=hub.private)}")

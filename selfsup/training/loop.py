@@ -25,6 +25,7 @@ from selfsup.training.evaluation import Score, evaluate
 from selfsup.training.questions import check_questions
 from selfsup.training.report import Report
 from selfsup.training.resume import go_on, identity, launch
+from selfsup.training.sharding import gather, is_wanted, refuse_shared, scatter, shard
 from selfsup.training.step import num_tokens, seed_step, take_step, total
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that end a run in good order
@@ -142,18 +143,20 @@ def fit(
     if train.activation_checkpointing:
         for player in bare.values():
             player.activation_checkpointing_enable()  # type: ignore[operator]
-    players, optimizers = _prepare(players, optim, accelerator)
+    players, optimizers, kept = _prepare(players, optim, accelerator)
     state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": train.num_steps}
     state |= {"best_step": None, "best_loss": None, "max_minutes": train.max_minutes, "launch": launch(accelerator)}
     state |= {"run": identity(bare, objective, optim, plan, held_out, train.eval_rows)}
     state |= {"seconds": 0.0, "eval_seconds": 0.0}  # of all steps, and of the last validation
     if resume and any(root.glob("checkpoint-*")):
-        saved = go_on(root, bare, optimizers, state["run"], accelerator)
+        saved = go_on(root, bare, kept, state["run"], accelerator)
         state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
+        if kept is not optimizers:
+            scatter(players, optimizers, bare, kept)
     report = Report(folder, accelerator, state["step"], state["num_steps"] if train.max_minutes else None)
     if state["num_steps"] and state["step"] >= state["num_steps"]:
         report.say(f"already finished after {state['step']} steps: for more, raise num_steps or max_minutes")
-    rows = held_out.epoch()[: train.eval_rows]
+    rows = held_out.epoch(train.eval_rows)
     share = Share(accelerator.process_index, accelerator.num_processes, train.micro_batch_size)
     score: Score | None = None
 
@@ -169,9 +172,11 @@ def fit(
         return score
 
     def save(step: int) -> None:
+        if kept is not optimizers:
+            gather(players, optimizers, bare, kept)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            save_checkpoint(root, step, bare, optimizers, state, companions)
+            save_checkpoint(root, step, bare, kept, state, companions)
             prune(root, train.keep, state["best_step"])
         accelerator.wait_for_everyone()
 
@@ -231,15 +236,22 @@ def fit(
 
 def _prepare(
     players: Mapping[str, nn.Module], optim: OptimConfig, accelerator: Accelerator
-) -> tuple[dict[str, nn.Module], dict[str, Optimizer]]:
-    """Players on their device and wrapped for many processes, and the optimizer of each."""
-    # Broadcasting buffers before every forward pass would hang processes that have one micro-batch more than others.
+) -> tuple[dict[str, nn.Module], dict[str, Optimizer], dict[str, Optimizer]]:
+    """Players on their device and wrapped or sharded for many processes, the optimizer of each, and those whose states
+    checkpoints hold: the same, or under FSDP whole ones of the bare players."""
+    # Exchanging buffers before every forward pass, of validation too, would cost time for nothing.
     accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
+    sharded = is_wanted()
+    if sharded:
+        refuse_shared(players)
     prepared = {}
     for name, player in players.items():
         player.train()
-        prepared[name] = accelerator.prepare(player)
-    return prepared, {name: build_optimizer(player, optim) for name, player in players.items()}
+        prepared[name] = shard(player, accelerator) if sharded else accelerator.prepare(player)
+    kept = {name: build_optimizer(player, optim) for name, player in players.items()}
+    if not sharded:
+        return prepared, kept, kept
+    return prepared, {name: build_optimizer(player, optim) for name, player in prepared.items()}, kept
 
 
 def _set_rate(optimizers: Mapping[str, Optimizer], optim: OptimConfig, step: int, num_steps: int | None) -> float:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import yaml
 from accelerate import Accelerator
 from tqdm import tqdm
+
+from selfsup.pictures.curves import draw_curves
 
 ASKED_FILE = ".asked.yaml"  # arguments of a run that is to go on, until it is known that it may
 
@@ -115,56 +116,12 @@ def _renew(folder: Path, settled: int | None) -> None:
 def read_metrics(file: Path) -> list[dict[str, Any]]:
     """The lines of a log; a last one that was cut off when a run was killed is left out."""
     lines = []
-    for line in file.read_text().splitlines() if file.exists() else []:
+    for line in file.read_text(errors="replace").splitlines() if file.exists() else []:
         try:
-            lines.append(json.loads(line))
+            figures = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(figures, dict) or "step" not in figures:
+            break
+        lines.append(figures)
     return lines
-
-
-def draw_curves(lines: Iterable[dict[str, Any]], picture: Path) -> None:
-    """Losses, accuracies, gradient norm and learning rate against steps, as PNG.
-
-    Args:
-        lines: of a log.
-        picture: where it goes.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.axes import Axes
-
-    lines = list(lines)
-    names = sorted({key.removesuffix("_loss") for line in lines for key in line if key.endswith("_loss")})
-    answers = [name for name in names if name != "validation" and not name.startswith("validation_")]
-    if not answers:
-        return
-
-    def draw(axes: Axes, key: str, label: str, **style: Any) -> None:
-        points = [(line["step"], line[key]) for line in lines if key in line]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, **style)
-
-    figure, grid = plt.subplots(2, max(2, len(answers)), figsize=(5 * max(2, len(answers)), 6.5), squeeze=False)
-    for axes, name in zip(grid[0], answers, strict=False):
-        draw(axes, f"{name}_loss", "training", color="tab:blue", alpha=0.4)
-        draw(axes, f"validation_{name}_loss", "validation", color="tab:orange", marker="o", markersize=3)
-        axes.set(title=f"{name}: loss (nats)", xlabel="step")
-        axes.legend()
-    for number, name in enumerate(answers):
-        draw(grid[1][0], f"validation_{name}_accuracy", name, color=f"C{number + 2}", marker="o", markersize=3)
-    grid[1][0].set(title="validation: share of right answers", xlabel="step", ylim=(0, 1))
-    if grid[1][0].lines:
-        grid[1][0].legend()
-    draw(grid[1][1], "gradient_norm", "gradient norm", color="tab:gray", alpha=0.6)
-    rates = grid[1][1].twinx()
-    draw(rates, "learning_rate", "learning rate", color="tab:cyan")
-    rates.set_ylim(bottom=0)
-    grid[1][1].set(title="gradient norm (grey, log) and learning rate (blue)", xlabel="step", yscale="log")
-    for axes in [*grid[0][len(answers) :], *grid[1][2:]]:
-        axes.axis("off")
-    figure.tight_layout()
-    figure.savefig(picture, dpi=110)
-    plt.close(figure)

@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.optim import Optimizer
 
 from selfsup.objectives.objective import Batch, Objective, Players
+from selfsup.training.sharding import is_sharded
 
 
 def take_step(
@@ -63,24 +65,32 @@ def _take_turn(
     for number, batch in enumerate(micro_batches, start=1):
         batch = {name: value.to(accelerator.device, non_blocking=True) for name, value in batch.items()}
         with ExitStack() as local:
-            # Gradients are exchanged once, after the last micro-batch; those of waiting players never.
+            # Gradients are exchanged once, after the last micro-batch; those of waiting players never. Sharded players
+            # exchange theirs each time: to wait would take the memory for whole gradients, which sharding is to save.
             for name, player in players.items():
-                if name != turn or number < len(micro_batches):
+                if not is_sharded(player) and (name != turn or number < len(micro_batches)):
                     local.enter_context(accelerator.no_sync(player))
             losses = objective.loss(objective.forward(players, batch, turn), batch, turn)
             parts = [
                 objective.weights[name] * losses[name] / max(count, 1.0)
                 for name, count in zip(names, all_counts, strict=True)
             ]
-            # DDP averages gradients over the processes, but the counts are already those of all of them.
+            # DDP and FSDP average gradients over the processes, but the counts are already those of all of them.
             accelerator.backward(torch.stack(parts).sum() * accelerator.num_processes)
         sums += torch.stack([losses[name].detach().double() for name in names])
-    norm = float(accelerator.clip_grad_norm_(players[turn].parameters(), clip_norm or math.inf))
+    norm = _clip(players[turn], clip_norm or math.inf)
     all_sums = accelerator.reduce(sums, "sum").tolist()
     means = {name: value / max(n, 1.0) for name, value, n in zip(names, all_sums, all_counts, strict=True)}
     if all(map(math.isfinite, [norm, *means.values()])):
         optimizer.step()
     return means, norm
+
+
+def _clip(player: nn.Module, longest: float) -> float:
+    """Shorten the gradient to at most `longest`; how long it was."""
+    norm = torch.nn.utils.clip_grad_norm_(player.parameters(), longest)
+    # Of a sharded player it may lie in parts too. Accelerate's own way compares the weights of players with `==`.
+    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
 
 @contextmanager

@@ -37,13 +37,15 @@ def summarise(
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": lines[-1]["tokens"] if lines else 0,
         "tokens_per_second": speeds[len(speeds) // 2],
+        "corpus_tokens": sum(end - start for start, end in plan.regions),
+        "held_out": held_out.corpus is plan.corpus,  # or a text of its own
         "padding_share": plan.padding_share(),
         "peak_memory_gib": peak_memory_gib(),
     }
     rows: list[tuple[str, ...]] = [("", "this run", "without learning")]
     if "tokens" in score.losses:
         counts = plan.corpus.counts(plan.regions)
-        unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch()[:eval_rows], objective))
+        unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective))
         figures["unigram_perplexity"] = unigram
         rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
     for name in (name for name in score.hits if score.counts[name]):

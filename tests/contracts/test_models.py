@@ -1,6 +1,7 @@
 """What every model promises; a new file in selfsup/models with AUTO_CLASSES is found and tested without a word here."""
 
 import ast
+import copy
 import importlib
 import inspect
 import json
@@ -16,6 +17,16 @@ import transformers
 
 import selfsup.models
 
+OPTIONS = {
+    "default": {},
+    "classical BERT": {"norm_position": "post", "use_bias": True, "position_type": "learned", "norm_eps": 1e-12},
+    "window": {
+        "position_type": "alibi",
+        "sliding_window": 3,
+        "sliding_layers": "alternating",
+        "attention_activation": "relu",
+    },
+}
 ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names}
 FILES = sorted(Path(selfsup.models.__path__[0]).glob("[!_]*.py"))
 
@@ -64,11 +75,13 @@ def test_names_the_inputs_it_reads(module, auto, name):
     assert inputs <= set(inspect.signature(model.forward).parameters)
 
 
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)
-def test_saves_loads_and_opens(module, auto, name, tiny_config, tmp_path):
+def test_saves_loads_and_opens(module, auto, name, options, tiny_config, tmp_path):
     kind = getattr(importlib.import_module(module), name)
     if not isinstance(tiny_config, kind.config_class):
         pytest.skip("tiny_config is the text encoder's; give this file one of its own")
+    choose(tiny_config, options)
     model = kind(tiny_config).eval()
     model.save_pretrained(tmp_path)
     opened, info = getattr(transformers, auto).from_pretrained(tmp_path, output_loading_info=True)
@@ -81,6 +94,11 @@ def test_saves_loads_and_opens(module, auto, name, tiny_config, tmp_path):
     assert auto_map.keys() == importlib.import_module(module).AUTO_CLASSES.keys()
     for reference in auto_map.values():
         assert (tmp_path / f"{reference.split('.')[0]}.py").is_file()
+
+
+def choose(config, options: str) -> None:
+    for name, value in OPTIONS[options].items():
+        setattr(config, name, value)
 
 
 STRANGER = """
@@ -125,8 +143,11 @@ def test_a_stranger_opens_what_was_saved(tiny_config, tiny_tokenizer, tmp_path):
     )
     expected = dict(batch)
     autos = [auto for auto, _ in heads("selfsup.models.text_encoder")]
+    chosen = {"AutoModelForTokenClassification": "window", "AutoModelForNextSentencePrediction": "classical BERT"}
     for auto, name in heads("selfsup.models.text_encoder"):
-        model = getattr(importlib.import_module("selfsup.models.text_encoder"), name)(tiny_config).eval()
+        config = copy.deepcopy(tiny_config)
+        choose(config, chosen.get(auto, "default"))
+        model = getattr(importlib.import_module("selfsup.models.text_encoder"), name)(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn(parameter.shape) * 0.2)  # fresh models all guess alike

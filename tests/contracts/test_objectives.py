@@ -27,7 +27,9 @@ def found() -> list[type[Objective]]:
 
 
 def test_the_room_exports_all_that_is_found():
-    assert {"MaskedTokens", "SentenceOrder", "NextSentence", "ReplacedTokens"} <= {kind.__name__ for kind in found()}
+    assert {"MaskedTokens", "SentenceOrder", "NextSentence", "ReplacedTokens", "Classification"} <= {
+        kind.__name__ for kind in found()
+    }
     assert {kind.__name__ for kind in found()} | {"Joint", "Objective"} == set(selfsup.objectives.__all__)
 
 
@@ -52,17 +54,17 @@ def segments(tiny_corpus):
 
 @pytest.fixture
 def batch(objective, segments):
-    """Three rows of two examples."""
+    """Three rows of two examples, or six of one."""
 
     def example(number: int, seed: int = 0):
-        raw = objective.encode({"segments": segments(number, objective.num_segments), "stranger": number % 2 == 1})
-        return objective.corrupt(raw, rng=np.random.default_rng((seed, number)), progress=0.0)
+        raw = {"segments": segments(number, objective.num_segments), "stranger": number % 2 == 1, "label": number % 2}
+        return objective.corrupt(objective.encode(raw), rng=np.random.default_rng((seed, number)), progress=0.0)
 
     def made(seed: int = 0, times: int = 1):
-        return collate(
-            [[example(2 * row, seed), example(2 * row + 1, seed)] for row in range(3)] * times,
-            padding=objective.padding,
-        )
+        rows = [[example(2 * row, seed), example(2 * row + 1, seed)] for row in range(3)]
+        if not objective.packs:
+            rows = [[one] for row in rows for one in row]
+        return collate(rows * times, padding=objective.padding)
 
     return made
 
@@ -90,12 +92,12 @@ def counts_of(objective, batch) -> dict[str, int]:
 def test_repeats_itself_under_the_same_seed(objective, batch):
     one, same, other = batch(0), batch(0), batch(1)
     assert all(torch.equal(one[name], same[name]) for name in one)
-    if not objective.strangers:  # else the chance is the plan's
+    if not objective.strangers and objective.auto_class != "AutoModelForSequenceClassification":  # they draw nothing
         assert any(one[name].shape != other[name].shape or not torch.equal(one[name], other[name]) for name in one)
 
 
 def test_encoding_is_always_the_same_and_corrupting_leaves_it_alone(objective, segments):
-    raw = {"segments": segments(0, objective.num_segments), "stranger": True}
+    raw = {"segments": segments(0, objective.num_segments), "stranger": True, "label": 1}
     example, again = objective.encode(raw), objective.encode(raw)
     for seed in range(5):
         objective.corrupt(example, rng=np.random.default_rng(seed), progress=None)
@@ -117,7 +119,7 @@ def test_finds_answers_of_every_name(objective, batch, players):
 def test_guessing_costs_what_chance_says(objective, batch, players):
     """A fresh model knows nothing: its mean loss is near log(choices), within the spread of small weights."""
     losses, counts = losses_of(objective, players, batch()), counts_of(objective, batch())
-    choices = {"tokens": players["model"].config.vocab_size, "order": 2, "next": 2, "replaced": 2}
+    choices = {"tokens": players["model"].config.vocab_size, "order": 2, "next": 2, "replaced": 2, "label": 2}
     for name in losses.keys() & choices.keys():
         assert losses[name].item() / counts[name] == pytest.approx(np.log(choices[name]), abs=0.3)
 

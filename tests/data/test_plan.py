@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -177,6 +178,19 @@ def test_validation_is_fixed(corpus):
     plan.rows(500, 1000)
     assert plan.epoch() == before == whole(corpus, stages=[STAGE]).epoch()
     assert {draw.progress for row in before for draw in row} == {None}
+
+
+@pytest.mark.usefixtures("small_shelves")
+def test_a_few_validation_rows_take_only_the_shelves_they_lie_on(corpus, monkeypatch):
+    plan = whole(corpus, stages=[STAGE])
+    every, (first, second) = plan.epoch(), (plan._count(0, 0, shelf) for shelf in (0, 1))
+    assert plan.num_shelves > 3
+    for most, shelves in [(5, {0}), (first + 1, {0, 1}), (first + second, {0, 1}), (len(every) + 9, None)]:
+        fresh = whole(corpus, stages=[STAGE])
+        spy = Mock(side_effect=fresh._layout)
+        monkeypatch.setattr(fresh, "_layout", spy)
+        assert fresh.epoch(most) == every[:most]
+        assert {call.args[2] for call in spy.call_args_list} == (shelves or set(range(plan.num_shelves)))
 
 
 def test_progress_is_handed_on(corpus):

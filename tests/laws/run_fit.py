@@ -29,10 +29,10 @@ from selfsup.data.texts import DataConfig, find_texts, open_plans
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, ReplacedTokens, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.training import loop, report
+from selfsup.training import loop, report, sharding
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 from selfsup.training.evaluation import evaluate
-from selfsup.training.export import build_model, open_tokenizer
+from selfsup.training.export import build_model, build_players, open_tokenizer
 from selfsup.training.loop import Stopped, TrainConfig, fit
 
 ASKED: dict[str, Callable[[], dict[str, Objective]]] = {
@@ -67,6 +67,7 @@ def pretrain(
     accelerator = Accelerator(cpu=True, mixed_precision=precision)
     words = open_tokenizer(tokenizer)
     data = DataConfig(cache_dir=Path(cache), block_size=64, batch_size=batch_size, validation_share=0.1)
+    share_of_weights = watch_sharding()
     if no_pickle:
         forbid_pickle()
     if own_clock:
@@ -78,17 +79,13 @@ def pretrain(
         torch.manual_seed(0)
         objective = Joint(ASKED[ask]())
         config = tiny_config(len(words), dropout)
-        model = build_model(objective.auto_class, config, words)
-        players = {"model": model, **objective.further_players(model)}
+        players = build_players(objective, config, words)
+        model = players["model"]
         for player in players.values():
             player.to(getattr(torch, weights))
-        objective.bind(words, model.config)
         if poison is not None:
             poison_loss(objective, poison)
-        plan, held_out = open_plans(
-            find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0,
-            strangers=objective.strangers,
-        )  # fmt: skip
+        plan, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
         try:
             score = fit(
                 players,
@@ -114,6 +111,7 @@ def pretrain(
             "processes": accelerator.num_processes,
             "epoch_rows": len(plan.epoch()),
             "checkpointing": model.is_gradient_checkpointing,
+            "share_of_weights": share_of_weights,
         }
 
 
@@ -129,7 +127,7 @@ def score(
     model.register_buffer("constant", torch.zeros(1))  # DDP exchanges buffers: uneven shares must not wait for it
     objective.bind(words, model.config)
     data = DataConfig(cache_dir=Path(cache), block_size=64, validation_share=0.1)
-    _, held_out = open_plans(find_texts(text, data), words, data, objective.num_segments, pack=objective.packs, seed=0)
+    _, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
     players = {"model": accelerator.prepare(model.train())}
     read: list[tuple[int, ...]] = []
 
@@ -177,6 +175,7 @@ def duel(
     plan, held_out = open_plans(find_texts(text, data), open_tokenizer(tokenizer), data, 1, pack=False, seed=0)
     if strike:
         strike_at(**strike)
+    share_of_weights = watch_sharding()
     leaks: list[str] = []
     resume = done = False
     while not done:
@@ -211,7 +210,7 @@ def duel(
     if accelerator.is_main_process:
         for name, player in players.items():
             save_file(player.state_dict(), Path(folder) / f"{name}.safetensors")
-    return {"processes": accelerator.num_processes, "leaks": leaks}
+    return {"processes": accelerator.num_processes, "leaks": leaks, "share_of_weights": share_of_weights}
 
 
 class Player(nn.Module):
@@ -351,6 +350,20 @@ def poison_loss(objective: Joint, step: int) -> None:
     objective.loss = loss  # type: ignore[method-assign]
 
 
+def watch_sharding() -> list[float]:
+    """Gets, for each player that is sharded, the share of its weights that lies here."""
+    shares: list[float] = []
+
+    def shard(*args: Any) -> nn.Module:
+        copy = sharding.shard(*args)
+        sizes = [(weight.to_local().numel(), weight.numel()) for weight in copy.parameters()]  # type: ignore[attr-defined]
+        shares.append(sum(here for here, _ in sizes) / sum(whole for _, whole in sizes))
+        return copy
+
+    loop.shard = shard  # type: ignore[assignment]
+    return shares
+
+
 def set_clock() -> None:
     """The loop's clock moves by a second with each step and by two with each validation, and else stands still."""
     now = 0
@@ -396,8 +409,8 @@ def work(order: dict[str, Any]) -> None:
         (folder / "result.json").write_text(json.dumps(result))
 
 
-def forked(order: dict[str, Any], process: int, num_processes: int, port: int) -> int:
-    """The id of a new process that does a job; several get what torchrun would tell them."""
+def forked(order: dict[str, Any], process: int, num_processes: int, port: int, sharded: bool) -> int:
+    """The id of a new process that does a job; several get what torchrun, with FSDP `accelerate launch`, would tell."""
     child = os.fork()
     if child:
         return child
@@ -407,6 +420,8 @@ def forked(order: dict[str, Any], process: int, num_processes: int, port: int) -
         os.environ |= {name: str(value) for name, value in places.items()}
         os.environ |= {"LOCAL_WORLD_SIZE": str(num_processes), "MASTER_ADDR": "127.0.0.1"}
         os.environ["ACCELERATE_USE_CPU"] = "true"
+    if sharded:
+        os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
     code = 1
     try:
         work(order)
@@ -425,11 +440,11 @@ def serve() -> None:
     report.draw_curves = lambda *args: None
     for line in sys.stdin:
         order = json.loads(line)
-        num_processes = order.pop("num_processes")
+        num_processes, sharded = order.pop("num_processes"), order.pop("sharded", False)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        children = [forked(order, number, num_processes, port) for number in range(num_processes)]
+        children = [forked(order, number, num_processes, port, sharded) for number in range(num_processes)]
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes), flush=True)
 

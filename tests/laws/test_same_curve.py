@@ -12,7 +12,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "16 x 1": {},
     "4 x 4": {"train": {"micro_batch_size": 4}},
     "two processes x 8": {"num_processes": 2},
-    "two processes x (5 + 3)": {"num_processes": 2, "train": {"micro_batch_size": 5}},
+    "two processes x (2 + 3 + 3)": {"num_processes": 2, "train": {"micro_batch_size": 3}},
 }
 
 

@@ -1,28 +1,51 @@
-"""Packing, padding and the two ways of attending: none may change what a sequence means."""
+"""Packing, padding and the two ways of attending: none may change what a sequence means, whatever the options."""
+
+import itertools
+import math
 
 import pytest
 import torch
 
-from selfsup.models.attention import as_sequences, eager_attention, sequence_mask
+from selfsup.models.attention import eager_attention
+from selfsup.models.masks import add_mask, as_sequences, block_masks, sequence_mask, visible, windowed
 from selfsup.models.positions import rotate, rotation
 from selfsup.models.text_encoder import TextEncoderModel
 
-POSITIONS = ("rotary", "learned", "sinusoidal")
+WINDOWS: tuple[dict, ...] = ({}, {"sliding_window": 2}, {"sliding_window": 2, "sliding_layers": "alternating"})
+OPTIONS = [
+    {"position_type": "learned"},
+    {"position_type": "sinusoidal", "norm_position": "post", "use_bias": True},
+    *(
+        {"position_type": position, "attention_activation": activation, **window}
+        for position, activation, window in itertools.product(
+            ("rotary", "alibi"), ("softmax", "relu", "sigmoid"), WINDOWS
+        )
+    ),
+]
 LENGTHS = ((5, 9, 3), (12, 4))  # sequences of two rows, the second with one token of padding
 
 
-@pytest.fixture(params=POSITIONS)
+def called(options: dict) -> str:
+    return " ".join(str(value) for value in options.values()) or "default"
+
+
+def chosen(config, options: dict):
+    for name, value in options.items():
+        setattr(config, name, value)
+    return config
+
+
+@pytest.fixture(params=OPTIONS, ids=called)
 def body(request, tiny_config):
-    tiny_config.position_type = request.param
-    return spread(TextEncoderModel(tiny_config))
+    return spread(TextEncoderModel(chosen(tiny_config, request.param)))
 
 
 def spread(model, seed: int = 0):
     """Weights large enough that attention and positions matter, in float64."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 or name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     return model.double().eval()
 
@@ -95,16 +118,139 @@ def test_eager_equals_sdpa(body):
     torch.testing.assert_close(results[0][real], results[1][real], atol=1e-10, rtol=0)
 
 
-def test_the_written_out_weights_are_shares_of_one_sequence(body):
-    body.set_attn_implementation("eager")
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_weights_for_pictures(body, implementation):
+    """Shares of the tokens that may be seen; without a word to sdpa they would be an empty tuple."""
+    body.set_attn_implementation(implementation)
+    fields, config = packed(), body.config
+    output = body(**fields, output_attentions=True)
+    real = fields["sequence_ids"] > 0
+    plain = body(**fields).last_hidden_state
+    torch.testing.assert_close(output.last_hidden_state[real], plain[real], atol=1e-10, rtol=0)
+    assert len(output.attentions) == 2
+    places = torch.arange(17)
+    for number, weights in enumerate(output.attentions):
+        hidden = fields["sequence_ids"][:, None, :, None] != fields["sequence_ids"][:, None, None, :]
+        if config.sliding_window and (number == 0 or config.sliding_layers == "all"):
+            hidden = hidden | ((places[:, None] - places[None]).abs() > 2)
+        assert weights.shape == (2, 2, 17, 17)
+        assert (weights * hidden).abs().max() == 0
+        assert (weights >= 0).all()
+        if config.attention_activation == "softmax":
+            torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 2, 17).double())
+        if config.attention_activation != "relu":
+            assert (weights[~hidden.expand_as(weights)] > 0).all()
+
+
+def test_weights_may_be_asked_for_by_the_configuration(tiny_config):
+    tiny_config._attn_implementation, tiny_config.output_attentions = "eager", True
+    model = TextEncoderModel(tiny_config)
+    model.set_attn_implementation("sdpa")
+    assert len(model(input_ids=torch.tensor([[5, 6]])).attentions) == 2
+
+
+@pytest.mark.parametrize(("window", "reach"), [(1, 1), (3, 3), (100, 8)])
+def test_a_window_is_what_is_seen_on_each_side(tiny_config, window, reach):
+    """One block: a token feels a change of another exactly when it is at most `window` tokens away."""
+    tiny_config.num_hidden_layers, tiny_config.sliding_window = 1, window
+    body = spread(TextEncoderModel(tiny_config))
+    ids = sequences()[0][1][None]
+    before = body(input_ids=ids).last_hidden_state
+    for place in range(9):
+        other = ids.clone()
+        other[0, place] += 1
+        moved = (body(input_ids=other).last_hidden_state - before).abs().amax(dim=-1)[0] > 1e-12
+        assert moved.tolist() == [abs(place - seen) <= reach for seen in range(9)]
+
+
+def test_every_second_block_sees_everything(tiny_config):
+    tiny_config.num_hidden_layers, tiny_config.sliding_window = 5, 2
+    assert windowed(tiny_config) == [True] * 5
+    tiny_config.sliding_layers = "alternating"
+    assert windowed(tiny_config) == [True, False, True, False, True]
+    tiny_config.sliding_window = None
+    assert windowed(tiny_config) == [False] * 5
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_no_row_of_a_mask_is_empty(tiny_config, implementation):
+    """Padding far from every word sees padding: some kernels make nan of a row without any key, and nan spreads."""
+    tiny_config.sliding_window, tiny_config._attn_implementation = 2, implementation
+    padding = (torch.arange(17) < torch.tensor([[17], [5]])).long()
+    full, again = block_masks(tiny_config, torch.zeros(2, 17, 16), torch.arange(17)[None], padding, None)
+    assert full is again
+    seen = visible(full)[:, 0]
+    assert seen.diagonal(dim1=1, dim2=2).all()
+    assert seen[1, 4].nonzero().flatten().tolist() == [2, 3, 4]
+    assert seen[1, 16].nonzero().flatten().tolist() == [14, 15, 16]
+
+
+def test_hidden_and_biased_scores_by_hand():
+    bias, lowest = torch.tensor([[[[0.0, -0.5]]]]), torch.finfo(torch.float32).min
+    assert add_mask(bias, None) is bias
+    for mask in (torch.tensor([[[[True, False]]]]), torch.tensor([[[[0.0, lowest]]]])):
+        both = add_mask(bias, mask)
+        assert both.flatten().tolist() == [0.0, lowest / 2]
+        assert visible(both).flatten().tolist() == visible(mask).flatten().tolist() == [True, False]
+        assert both.bfloat16().isfinite().all()  # what autocast makes of it
+
+
+def test_alibi_weights_by_hand(tiny_config):
+    """Queries of zero leave the penalties: 2 ** -4 a token in the first of two heads, 2 ** -8 in the second."""
+    tiny_config.position_type = "alibi"
+    body = spread(TextEncoderModel(tiny_config))
+    torch.nn.init.zeros_(body.blocks[0].attention.query_key_value.weight)
+    places = torch.tensor([[0, 1, 5]])
+    weights = body(input_ids=torch.tensor([[7, 8, 9]]), position_ids=places, output_attentions=True).attentions[0]
+    for head, slope in enumerate((2**-4, 2**-8)):
+        penalties = -slope * torch.tensor([[0, 1, 5], [1, 0, 4], [5, 4, 0]], dtype=torch.float64)
+        torch.testing.assert_close(weights[0, head], penalties.softmax(dim=-1))
+
+
+@pytest.mark.parametrize("position_type", ["rotary", "alibi"])
+@pytest.mark.parametrize("activation", ["softmax", "relu", "sigmoid"])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_bfloat16_is_near(tiny_config, position_type, activation, implementation):
+    """As weights or under autocast, with a window, packed; a row of nothing but padding stays finite."""
+    tiny_config.position_type, tiny_config.attention_activation, tiny_config.sliding_window = (
+        position_type,
+        activation,
+        4,
+    )
+    body = spread(TextEncoderModel(tiny_config)).float()
+    body.set_attn_implementation(implementation)
     fields = packed()
-    for weights in body(**fields, output_attentions=True).attentions:
-        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]).double())
-        others = fields["sequence_ids"][:, None, :, None] != fields["sequence_ids"][:, None, None, :]
-        assert (weights * others).max() == 0
+    real = fields["sequence_ids"] > 0
+    exact = body(**fields).last_hidden_state
+    empty = {"input_ids": fields["input_ids"], "attention_mask": torch.stack((torch.ones(17), torch.zeros(17))).long()}
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = body(**fields).last_hidden_state
+        assert body(**empty).last_hidden_state.isfinite().all()
+    low = body.bfloat16()(**fields).last_hidden_state
+    assert low.dtype == torch.bfloat16
+    for near in (mixed, low):
+        assert (near.float() - exact)[real].abs().mean() < 0.03
 
 
-def test_rotary_outputs_depend_on_distances_alone(tiny_config):
+@pytest.mark.parametrize(
+    ("options", "given", "what"),
+    [
+        ({"position_type": "alibi"}, {}, 'position_type="alibi"'),
+        ({"attention_activation": "relu"}, {}, 'attention_activation="relu"'),
+        ({}, {"output_attentions": True}, "output_attentions=True"),
+    ],
+)
+def test_flex_attention_says_what_it_cannot_do(tiny_config, options, given, what):
+    model = TextEncoderModel(chosen(tiny_config, options))
+    model.set_attn_implementation("flex_attention")
+    wanted = f'{what} needs attn_implementation="sdpa" or "eager", but it is "flex_attention": call model.set_attn'
+    with pytest.raises(ValueError, match=wanted):
+        model(input_ids=torch.tensor([[5, 6]]), **given)
+
+
+@pytest.mark.parametrize("position_type", ["rotary", "alibi"])
+def test_outputs_depend_on_distances_alone(tiny_config, position_type):
+    tiny_config.position_type = position_type
     body = spread(TextEncoderModel(tiny_config))
     ids, places = sequences()[0][1][None], torch.arange(9)[None]
     here = body(input_ids=ids, position_ids=places).last_hidden_state
@@ -133,8 +279,38 @@ def test_attention_by_hand():
     mixed, weights = eager_attention(layer, query, key, value, None, scaling=1.0)
     torch.testing.assert_close(weights.flatten(), torch.tensor([0.75, 0.25]))
     assert mixed.item() == pytest.approx(7.0)
-    hidden = torch.tensor([[[[0.0, -torch.inf]]]])
-    assert eager_attention(layer, query, key, value, hidden, scaling=1.0)[0].item() == pytest.approx(8.0)
+    for mask in SECOND_HIDDEN:
+        assert eager_attention(layer, query, key, value, mask, scaling=1.0)[0].item() == pytest.approx(8.0)
+
+
+SECOND_HIDDEN = [  # additive with -inf, additive as transformers makes it, and bool
+    torch.tensor([[[[0.0, -torch.inf]]]]),
+    torch.tensor([[[[0.0, torch.finfo(torch.float32).min]]]]),
+    torch.tensor([[[[True, False]]]]),
+]
+
+
+@pytest.mark.parametrize(
+    ("activation", "both", "first"),
+    [
+        ("softmax", (0.75, 0.25), 1.0),
+        # relu(ln 3) / 2 and relu(0) / 2; one visible key: relu(ln 3) / 1.
+        ("relu", (math.log(3) / 2, 0.0), math.log(3)),
+        # sigmoid(ln 3 - ln 2) = 1.5 / 2.5, sigmoid(-ln 2) = 0.5 / 1.5; one visible key: sigmoid(ln 3) = 3 / 4.
+        ("sigmoid", (0.6, 1 / 3), 0.75),
+    ],
+)
+def test_weights_of_each_activation_by_hand(activation, both, first):
+    """Scores ln 3 and 0, and no less than all keys or the first alone visible."""
+    query, key = torch.ones(1, 1, 1, 1), torch.tensor([[[[math.log(3)], [0.0]]]])
+    value, layer = torch.tensor([[[[8.0], [4.0]]]]), torch.nn.Module().eval()
+    for mask in (None, torch.tensor([[[[True, True]]]])):
+        mixed, weights = eager_attention(layer, query, key, value, mask, scaling=1.0, activation=activation)
+        assert weights.flatten().tolist() == pytest.approx(both)
+        assert mixed.item() == pytest.approx(8 * both[0] + 4 * both[1])
+    for mask in SECOND_HIDDEN:
+        weights = eager_attention(layer, query, key, value, mask, scaling=1.0, activation=activation)[1]
+        assert weights.flatten().tolist() == pytest.approx([first, 0.0])
 
 
 def test_padding_is_a_sequence_of_its_own():

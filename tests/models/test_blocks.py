@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
 from selfsup.models.blocks import FeedForward
-from selfsup.models.positions import angles, rotate, rotation, sinusoids
+from selfsup.models.positions import alibi, alibi_slopes, angles, rotate, rotation, sinusoids
 
 
 def gelu(x: float) -> float:
@@ -25,7 +26,7 @@ def gelu(x: float) -> float:
     ],
 )
 def test_feed_forward_by_hand(activation, weights, wanted):
-    layer = FeedForward(SimpleNamespace(hidden_size=2, intermediate_size=2, activation=activation))
+    layer = FeedForward(SimpleNamespace(hidden_size=2, intermediate_size=2, activation=activation, use_bias=False))
     with torch.no_grad():
         layer.input.weight.copy_(torch.tensor(weights, dtype=torch.float))
         layer.output.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
@@ -61,3 +62,22 @@ def test_rotation_keeps_lengths_and_types():
     torch.testing.assert_close(rotate(x, cosine, sine).norm(dim=-1), x.norm(dim=-1))
     assert rotate(x.bfloat16(), cosine, sine).dtype == torch.bfloat16
     torch.testing.assert_close(rotate(x, cosine, sine)[:, :, 0], x[:, :, 0])  # nothing turns at position 0
+
+
+def test_slopes_of_the_paper():
+    """ "For 8 heads the slopes are 1/2, 1/4 … 1/256"; for 12, four more from the 16 of 16 heads."""
+    assert alibi_slopes(8) == [2**-exponent for exponent in range(1, 9)]
+    assert alibi_slopes(12) == pytest.approx(alibi_slopes(8) + [2**-exponent for exponent in (0.5, 1.5, 2.5, 3.5)])
+
+
+@pytest.mark.parametrize("num_heads", [1, 2, 3, 4, 6, 7, 8, 12, 16, 20])
+def test_slopes_are_those_of_bloom(num_heads):
+    theirs = build_alibi_tensor(torch.ones(1, 2, dtype=torch.long), num_heads, torch.float32)[:, 0, 1]
+    torch.testing.assert_close(torch.tensor(alibi_slopes(num_heads)), theirs)
+
+
+def test_alibi_by_hand():
+    """Slopes of two heads: 2 ** -4 and 2 ** -8; the second row is a packed one, whose positions start anew."""
+    distances = torch.tensor([[[0, 2, 3], [2, 0, 1], [3, 1, 0]], [[0, 1, 0], [1, 0, 1], [0, 1, 0]]])
+    wanted = torch.stack((distances * -(2.0**-4), distances * -(2.0**-8)), dim=1)
+    torch.testing.assert_close(alibi(torch.tensor([[0, 2, 3], [0, 1, 0]]), 2), wanted)

@@ -1,6 +1,7 @@
 """Configuration, heads, weights: what a text encoder promises to whoever trains or opens it."""
 
 import copy
+import json
 
 import jsonargparse
 import pytest
@@ -39,6 +40,15 @@ class TestConfig:
             TextEncoderConfig(hidden_size="x")
         with pytest.raises(StrictDataclassFieldValidationError, match="position_type"):
             TextEncoderConfig(position_type="absolute")
+        for name in ("sliding_layers", "attention_activation", "norm_position"):
+            with pytest.raises(StrictDataclassFieldValidationError, match=name):
+                TextEncoderConfig(**{name: "none"})
+
+    def test_a_window_must_hold_a_neighbour(self):
+        with pytest.raises(ValueError, match="sliding_window must be at least 1, but 0 came: try 64, or null for none"):
+            TextEncoderConfig(sliding_window=0)
+        with pytest.raises(ValueError, match='sliding_layers="alternating" needs a window, but there is none: set sl'):
+            TextEncoderConfig(sliding_layers="alternating")
 
     def test_heads_must_divide_the_width(self):
         with pytest.raises(
@@ -109,10 +119,20 @@ class TestForward:
         assert torch.equal(logits, output.logits)
 
 
-@pytest.mark.parametrize("position_type", ["rotary", "learned", "sinusoidal"])
+@pytest.mark.parametrize("position_type", ["rotary", "learned", "sinusoidal", "alibi"])
 @pytest.mark.parametrize("activation", ["gelu", "relu2", "geglu"])
-def test_activation_checkpointing_gives_equal_gradients(tiny_config, batch, position_type, activation):
-    tiny_config.position_type, tiny_config.activation = position_type, activation
+@pytest.mark.parametrize(
+    "others",
+    [
+        {},
+        {"sliding_window": 3, "sliding_layers": "alternating", "attention_activation": "relu"},
+        {"attention_activation": "sigmoid", "norm_position": "post", "use_bias": True},
+    ],
+    ids=["pre", "relu", "sigmoid"],
+)
+def test_activation_checkpointing_gives_equal_gradients(tiny_config, batch, position_type, activation, others):
+    for name, value in {"position_type": position_type, "activation": activation, **others}.items():
+        setattr(tiny_config, name, value)
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
@@ -248,6 +268,14 @@ class TestWeights:
         for name, parameter in loaded.named_parameters():
             assert (parameter == (0.0 if name in missing else 3.0)).all(), name
 
+    def test_biases_that_a_checkpoint_lacks_start_at_zero(self, tiny_config, tmp_path):
+        model = TextEncoderModel(tiny_config).eval()
+        model.save_pretrained(tmp_path)
+        biased = TextEncoderModel.from_pretrained(tmp_path, use_bias=True).eval()
+        assert all((value == 0).all() for name, value in biased.named_parameters() if name.endswith("bias"))
+        ids = torch.arange(5, 17)[None]
+        torch.testing.assert_close(biased(input_ids=ids).last_hidden_state, model(input_ids=ids).last_hidden_state)
+
     def test_one_checkpoint_opens_under_every_head(self, tiny_config, tmp_path):
         model = TextEncoderForPreTraining(tiny_config)
         model.save_pretrained(tmp_path)
@@ -256,6 +284,37 @@ class TestWeights:
             body = getattr(opened, "encoder", opened)
             for name, parameter in model.encoder.named_parameters():
                 assert torch.equal(dict(body.named_parameters())[name], parameter), (auto, name)
+
+    def test_a_model_saved_before_the_options_opens_unchanged(self, tiny_config, tmp_path):
+        model = TextEncoderForMaskedLM(tiny_config).eval()
+        model.save_pretrained(tmp_path)
+        file = tmp_path / "config.json"
+        fields = json.loads(file.read_text())
+        for name in ("sliding_window", "sliding_layers", "attention_activation", "norm_position", "use_bias"):
+            del fields[name]
+        file.write_text(json.dumps(fields))
+        again, ids = TextEncoderForMaskedLM.from_pretrained(tmp_path).eval(), torch.arange(5, 17)[None]
+        assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+        # The names under which weights of the default model are on people's disks.
+        halves = ["attention_norm", "attention.query_key_value", "attention.output"]
+        halves += ["feed_forward_norm", "feed_forward.input", "feed_forward.output"]
+        names = ["embeddings.tokens", "embeddings.segments", "embeddings.norm"]
+        names += [f"blocks.{number}.{half}" for number in range(2) for half in halves] + ["norm"]
+        assert list(model.encoder.state_dict()) == [f"{name}.weight" for name in names]
+
+    @pytest.mark.parametrize("norm_position", ["pre", "post"])
+    def test_biases_are_everywhere_or_in_old_places_only(self, tiny_config, norm_position):
+        tiny_config.norm_position = norm_position
+        always = {"predictions.decoder.bias", "pooler.dense.bias", "relation.bias"}
+        plain = dict(TextEncoderForPreTraining(tiny_config).named_parameters())
+        assert {name for name in plain if name.endswith("bias")} == always
+        tiny_config.use_bias = True
+        full = dict(TextEncoderForPreTraining(tiny_config).named_parameters())
+        layers = {name.removesuffix(".weight") for name in full if name.endswith(".weight")}
+        biased = {name.removesuffix(".bias") for name in full if name.endswith(".bias")}
+        assert layers - biased == {"encoder.embeddings.tokens", "encoder.embeddings.segments"}
+        assert all((full[f"{name}.bias"] == 0).all() for name in biased)
+        assert ("encoder.norm.weight" in full) == (norm_position == "pre")
 
     def test_fresh_weights_are_drawn_as_the_config_says(self, tiny_config):
         tiny_config.hidden_size, tiny_config.initializer_range = 128, 0.05

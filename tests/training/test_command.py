@@ -214,7 +214,9 @@ def accelerator(**fields: Any) -> Any:
         "mixed_precision": "no",
         "device": torch.device("cpu"),
     } | fields
-    return SimpleNamespace(wait_for_everyone=lambda: None, **fields)
+    return SimpleNamespace(
+        wait_for_everyone=lambda: None, reduce=lambda ones, _: ones * fields["num_processes"], **fields
+    )
 
 
 class TestClaim:
@@ -240,13 +242,21 @@ class TestClaim:
 def test_idle_cores_are_pointed_out(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "4")
     busy = machine(accelerator(num_processes=4))
     assert busy == "4 process(es) x 2 thread(s) x fp32 on cpu"
+    monkeypatch.setenv("WORLD_SIZE", "2")
     idle = machine(accelerator(num_processes=2, mixed_precision="bf16"))
     assert idle.splitlines() == [
         "2 process(es) x 2 thread(s) x bf16 on cpu",
         "4 of 8 cores lie idle: launch with --num_cpu_threads_per_process 4",
     ]
+
+
+def test_processes_that_do_not_see_each_other_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="started 2 processes, which must work together, but this one sees 1: launch"):
+        machine(accelerator(num_processes=1))
 
 
 START = """

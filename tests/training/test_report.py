@@ -4,11 +4,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import pytest
-from matplotlib.image import imread
-
-from selfsup.training.report import Report, draw_curves, read_metrics
+from selfsup.training.report import Report, read_metrics
 
 
 class Recorder(SimpleNamespace):
@@ -77,29 +73,3 @@ def test_only_the_main_process_writes(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     assert "something" not in capsys.readouterr().out
     assert accelerator.logged == [(1, {"loss": 1.0})]  # trackers look after themselves
-
-
-def test_curves_show_what_the_lines_say(tmp_path):
-    """A picture with ink in every panel, and other ink for other numbers."""
-    draw_curves(LINES, tmp_path / "a.png")
-    draw_curves(LINES[:3], tmp_path / "b.png")
-    pictures = [imread(tmp_path / name) for name in ("a.png", "b.png")]
-    height, width, _ = pictures[0].shape
-    for top in (0, height // 2):
-        for left in (0, width // 2):
-            panel = pictures[0][top : top + height // 2, left : left + width // 2, :3]
-            colourful = np.ptp(panel, axis=2) > 0.2
-            assert colourful.sum() > 100  # curves, not only black axes
-    assert (pictures[0] != pictures[1]).any()
-
-
-@pytest.mark.parametrize("lines", [[], [{"step": 1, "validation_loss": 1.0}]])
-def test_without_losses_there_is_no_picture(tmp_path, lines):
-    draw_curves(lines, tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
-
-
-def test_one_answer_without_accuracy_is_drawn_without_complaint(tmp_path, recwarn):
-    draw_curves([{"step": 1, "tokens_loss": 2.0}, {"step": 2, "tokens_loss": 1.0}], tmp_path / "one.png")
-    assert (tmp_path / "one.png").is_file()
-    assert [str(warning.message) for warning in recwarn if "legend" in str(warning.message)] == []

@@ -1,0 +1,55 @@
+"""One label for a sequence or a pair, cut to what the model reads."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from selfsup.data.collate import collate
+from selfsup.objectives import Classification
+from selfsup.objectives.classification import cut
+
+
+@pytest.fixture
+def objective(tiny_tokenizer, tiny_config):
+    made = Classification()
+    made.bind(tiny_tokenizer, tiny_config)
+    return made
+
+
+def test_by_hand(objective):
+    example = objective.encode({"segments": [np.array([10, 11]), np.array([20])], "label": 1})
+    assert example["input_ids"].tolist() == [2, 10, 11, 3, 20, 3]
+    assert example["token_type_ids"].tolist() == [0, 0, 0, 0, 1, 1]
+    one = objective.encode({"segments": [np.array([10])], "label": 0})
+    batch = collate([[example], [one]], padding=objective.padding)
+    assert batch["labels"].tolist() == [1, 0]
+    assert "labels" not in objective.inputs(batch)
+    assert objective.counts(batch, "model") == {"label": 2}
+    logits = torch.tensor([[0.0, 2.0], [1.0, 3.0]])
+    wanted = cross_entropy(logits, torch.tensor([1, 0]), reduction="sum")
+    torch.testing.assert_close(objective.loss({"logits": logits}, batch, "model")["label"], wanted)
+    assert objective.hits({"logits": logits}, batch, "model")["label"] == 1
+
+
+def test_long_pairs_fit_the_model(objective):
+    example = objective.encode({"segments": [np.arange(10, 90), np.arange(10, 90)], "label": 0})
+    assert len(example["input_ids"]) == 64
+    assert example["token_type_ids"].sum() == 32  # of 61 tokens the second keeps 31, and its [SEP]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "kept"),
+    [
+        ((3, 4), 9, [3, 4]),
+        ((9, 3), 8, [5, 3]),
+        ((9, 9), 8, [4, 4]),
+        ((2, 9), 3, [1, 2]),
+        ((30,), 8, [8]),
+        ((5, 7), 0, [0, 0]),
+    ],
+)
+def test_the_longer_segment_gives_way(lengths, room, kept):
+    parts = cut([np.arange(length) for length in lengths], room)
+    assert [len(part) for part in parts] == kept
+    assert all(part.tolist() == list(range(len(part))) for part in parts)
