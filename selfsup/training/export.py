@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -151,9 +152,9 @@ def _opened(wanted: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, RuntimeError) and "out of memory" in reason:
-            raise
+        reason = shorten(str(error) or type(error).__name__, 240, placeholder=" ...")
+        if isinstance(error, RuntimeError) and "memory" in reason:
+            raise  # there is another sentence for that
         if "trust_remote_code" in str(error):
             reason = (
                 "it wants to run Python code of its own; read that code, and add --trust_remote_code true to allow it"
