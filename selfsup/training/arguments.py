@@ -95,10 +95,10 @@ def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Excep
         sentence = _nameless(keys[0], parser, flags)
     elif (found := re.search(r"Expected a dot import path string: (\S+)", message)) and keys:
         sentence = _unknown(found[1], [kind.__name__ for kind in _kinds(parser, keys[0])], f"a class of {_flag(keys)}")
-    elif (found := re.search(r"Expected an? (.*)\. Got value: (.*)", message, re.DOTALL)) and keys:
-        sentence = _mistyped(keys, [found[1]], found[2], flags)
     elif (found := re.search(r"Subtypes: (.*?)\n\s*Errors:.*Given value: (.*)", message, re.DOTALL)) and keys:
         sentence = _mistyped(keys, re.findall(r"<class '[^']+'>|[\w.]+\[.*?\](?=, |\])", found[1]), found[2], flags)
+    elif (found := re.search(r"Expected an? (.*)\. Got value: (.*)", message, re.DOTALL)) and keys:
+        sentence = _mistyped(keys, [found[1]], found[2], flags)
     elif found := re.search(r"Unexpected config: (.*)", message, re.DOTALL):
         sentence = f"--config wants a YAML file of `name: value` lines, but this came: {_short(found[1]) or 'nothing'}"
     else:
@@ -110,9 +110,11 @@ def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Excep
 def _located(message: str, flags: list[str]) -> str:
     """What a class said of a value it got, with the flag that gave it, where that can be told."""
     came = re.search(r"but (\S+) came", message)
+    if not came or any(flag.startswith("--") and flag.rpartition(".")[2] in message for flag in flags):
+        return message
     for flag, value in pairwise(flags):
         with suppress(ValueError):
-            if came and float(value.lstrip(".")) == float(came[1]) and flag.rpartition(".")[2] not in message:
+            if float(value.lstrip(".")) == float(came[1]):
                 return f"{flag}: {message}"
     return message
 

@@ -142,7 +142,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         state = json.loads((folder / STATE_FILE).read_text())
     except (OSError, ValueError) as error:
         raise Damaged(folder, error) from error
-    if not isinstance(state, dict) or not {"step", "run"} <= state.keys():
+    if not isinstance(state, dict) or "run" not in state or not isinstance(state.get("step"), int):
         raise Damaged(folder, ValueError(f"{STATE_FILE} lacks the step or the run"))
     return state
 

@@ -277,7 +277,7 @@ def _check_tracker(name: str | None) -> None:
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     there = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
-    if name is None or name in there:
+    if name is None or name in there or (name == "all" and there):
         return
     listed = f"choose from what is there: {', '.join(sorted(there)) or 'nothing'}"
     if name in map(str, LOGGER_TYPE_TO_CLASS):

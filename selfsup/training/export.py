@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -120,9 +121,12 @@ def build_players(
 
 def _check_sizes(config: PreTrainedConfig) -> None:
     """A model of no width fails in its first step only, and speaks of tensors."""
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+    sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
+    for name in (*sizes, "type_vocab_size", "max_position_embeddings"):
         if getattr(config, name, 1) < 1:
             raise ValueError(f"--model.{name} must be at least 1, but {getattr(config, name)} came")
+    if not 0 <= getattr(config, "dropout", 0) < 1:
+        raise ValueError(f"--model.dropout must be at least 0 and below 1, but {config.dropout} came")
 
 
 def _round_up(size: int) -> int:
@@ -148,9 +152,9 @@ def _opened(wanted: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, RuntimeError) and "out of memory" in reason:
-            raise
+        reason = shorten(str(error) or type(error).__name__, 240, placeholder=" ...")
+        if isinstance(error, RuntimeError) and "memory" in reason:
+            raise  # there is another sentence for that
         if "trust_remote_code" in str(error):
             reason = (
                 "it wants to run Python code of its own; read that code, and add --trust_remote_code true to allow it"

@@ -151,6 +151,10 @@ def fit(
     if resume and any(root.glob("checkpoint-*")):
         saved = go_on(root, bare, kept, state["run"], accelerator)
         state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
+        if saved["num_steps"] not in (None, state["num_steps"]):
+            accelerator.print(
+                f"the run has {state['num_steps']} steps now instead of {saved['num_steps']}: the learning rate follows"
+            )
         if kept is not optimizers:
             scatter(players, optimizers, bare, kept)
     report = Report(folder, accelerator, state["step"], state["num_steps"] if train.max_minutes else None)

@@ -24,7 +24,7 @@ def check_questions(objective: Objective, plan: Plan, held_out: Plan, eval_rows:
     """
     for where, corpus, rows, seed in (
         ("training", plan.corpus, _first_rows(plan), plan.seed),
-        ("validation", held_out.corpus, held_out.epoch()[:eval_rows], VALIDATION_SEED),
+        ("validation", held_out.corpus, held_out.epoch(eval_rows), VALIDATION_SEED),
     ):
         silent = _silent(objective, corpus, rows, seed)
         if silent:

@@ -116,9 +116,12 @@ def _renew(folder: Path, settled: int | None) -> None:
 def read_metrics(file: Path) -> list[dict[str, Any]]:
     """The lines of a log; a last one that was cut off when a run was killed is left out."""
     lines = []
-    for line in file.read_text().splitlines() if file.exists() else []:
+    for line in file.read_text(errors="replace").splitlines() if file.exists() else []:
         try:
-            lines.append(json.loads(line))
+            figures = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(figures, dict) or "step" not in figures:
+            break
+        lines.append(figures)
     return lines

@@ -19,6 +19,7 @@ from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training.checkpoint import Damaged, load_checkpoint, read_state
 
+_NUMBERS = {"num_steps", "tokens", "best_step", "best_loss", "seconds", "eval_seconds"}  # that a run goes on with
 # Of a model's configuration, what says nothing of what it computes.
 _INCIDENTAL = {"architectures", "auto_map", "dtype", "transformers_version"}
 
@@ -98,7 +99,10 @@ def go_on(
     damaged: list[tuple[Path, Damaged]] = []
     for folder in sorted(root.glob("checkpoint-*"), reverse=True):
         try:
-            _refuse_changes(read_state(folder)["run"], run, folder)
+            state = read_state(folder)
+            _refuse_changes(state["run"], run, folder)
+            if missing := _NUMBERS - state.keys():
+                raise Damaged(folder, ValueError(f"its state lacks {', '.join(sorted(missing))}"))
             saved = load_checkpoint(folder, players, optimizers)
             break
         except Damaged as error:

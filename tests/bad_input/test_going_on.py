@@ -12,6 +12,7 @@ import yaml
 from selfsup.tokenization.encode import _sentencepiece
 from selfsup.training.checkpoint import load_checkpoint, save_checkpoint
 from selfsup.training.export import open_tokenizer
+from selfsup.training.loop import TrainConfig, _new_length
 
 Given = Any  # flags, or a function that prepares a case and returns them
 
@@ -62,7 +63,9 @@ def test_what_may_change_is_written_down(case):
     assert (case.fresh / "run.yaml").read_text() == first
     allowed = {"eval_every": 1, "save_every": 2, "keep": 5, "log_every": 1, "workers": 1, "micro_batch_size": 2}
     changed = [part for name, value in allowed.items() for part in (f"--train.{name}", value)]
-    assert said not in case.goes_on("--resume", "--train.num_steps", "4", *changed)
+    printed = case.goes_on("--resume", "--train.num_steps", "4", *changed)
+    assert "the run has 4 steps now instead of 2: the learning rate follows" in printed
+    assert said not in printed
     record = yaml.safe_load((case.fresh / "run.yaml").read_text())
     assert {name: record["train"][name] for name in allowed} == allowed
     assert (record["train"]["num_steps"], record["resume"]) == (4, False)
@@ -75,6 +78,8 @@ DAMAGE: list[tuple[str, str, Any]] = [
     ("no state.json", "state.json", None),
     ("state.json cut off", "state.json", 40),
     ("another state.json", "state.json", b"[1, 2]"),
+    ("a state without numbers", "state.json", b'{"step": 2, "run": {}}'),
+    ("a state without step", "state.json", b'{"step": "two", "run": {}}'),
     ("no weights", "model.safetensors", None),
     ("weights cut off", "model.safetensors", 3000),
     ("empty weights", "model.safetensors", 0),
@@ -151,6 +156,20 @@ def test_fewer_processes_than_before(case):
         "is drawn, and sums are rounded, differently"
     )
     case.note("fewer processes than at the last stop", said)
+
+
+def test_new_minutes_become_steps_at_the_pace_so_far():
+    saved: dict[str, Any] = {"step": 100, "num_steps": 200, "max_minutes": 3.0, "seconds": 40.0, "eval_seconds": 2.0}
+
+    def steps(**length):
+        return _new_length(TrainConfig(eval_every=20, **length), saved)
+
+    assert steps(max_minutes=3.0) == 200  # as it was, whatever the pace
+    assert steps(max_minutes=6.0) == (360 - 2 * 2) / (0.4 + 2 / 20)  # 0.4 s a step, and a share of the validations
+    assert steps(max_minutes=0.1) == 100  # what is done is done
+    assert steps(num_steps=300) == 300
+    saved["num_steps"] = None
+    assert steps(max_minutes=6.0) is None  # the pace is still being measured
 
 
 def test_a_checkpoint_encodes_as_fast_as_its_run(finished):

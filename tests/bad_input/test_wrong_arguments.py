@@ -29,6 +29,7 @@ WRONG_ARGUMENTS: list[tuple[str, Given, str]] = [
     ("a misspelt YAML key", config("train: {num_step: 8}"), "train.num_step is not .* did you mean train.num_steps?"),
     ("a wrong type", ["--model.hidden_size", "x"], "--model.hidden_size must be a whole number, but x came"),
     ("a fraction for a count", ["--data.batch_size", "1.5"], "--data.batch_size must be a whole number, but 1.5 came"),
+    ("a count with an exponent", ["--train.num_steps", "1e3"], "--train.num_steps must be a whole number or null, but"),
     ("a wrong type in YAML", config("train: {num_steps: many}"), "--train.num_steps must be a whole number or null"),
     ("neither true nor false", ["--resume", "maybe"], "--resume must be true or false, but maybe came"),
     ("a word that is no choice", ["--objectives.tokens.unit", "words"], "words is not one .* did you mean word?"),

@@ -103,6 +103,8 @@ WRONG_CONTENT: list[tuple[str, Given, str]] = [
     ("no such validation text", ["--data.validation", "gone.txt"], "There is no file or folder gone.txt"),
     ("no such data root", ["--data_root", "gone", "--corpus", "some/data"], "The data root must be a folder, but gone"),
     ("a data set, no network", ["--corpus", "some/data"], "Nothing is called some/data: no file or folder, no mirror"),
+    ("no name", ["--corpus", ""], "The name of a file, folder or data set was wanted, but nothing came"),
+    ("dropout nan", ["--model.dropout", ".nan"], "--model.dropout must be at least 0 and below 1, but nan came"),
     ("a missing text elsewhere", ["--corpus", "/gone/text"], "There is no file or folder /gone/text; check the path"),
     ("a nonsense name", ["--corpus", "what is this?"], "There is no file or folder what is this"),
     ("a block over the limit", ["--data.block_size", "128"], "the model reads at most 64 tokens, but a block has 128"),

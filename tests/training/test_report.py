@@ -51,6 +51,9 @@ def test_a_last_line_that_was_cut_is_left_out(tmp_path):
     file.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
     assert read_metrics(file) == [{"step": 1, "loss": 2.0}]
     assert read_metrics(tmp_path / "none.jsonl") == []
+    for garbage in (b"\xff\xfe", b"5", b'{"loss": 2.0}'):  # what no run of ours wrote
+        file.write_bytes(b'{"step": 1, "loss": 2.0}\n' + garbage + b"\n")
+        assert read_metrics(file) == [{"step": 1, "loss": 2.0}]
 
 
 def test_going_on_drops_what_a_killed_attempt_logged_later(tmp_path):
