@@ -74,16 +74,16 @@ def test_order_is_learnt_where_it_can_be_read(tmp_path):
 
 @pytest.fixture(scope="module")
 def topics(tmp_path_factory) -> Path:
-    """Documents of one topic of eight each; a topic has forty words of its own, with pairs that stand together."""
+    """Documents of one topic of three each; a topic has a hundred words of its own, with pairs that stand together."""
     folder, chance = tmp_path_factory.mktemp("topics"), random.Random(0)
-    vocabularies = [words(chance, 40) for _ in range(8)]
+    vocabularies = [words(chance, 100) for _ in range(3)]
     documents = []
     for number in range(160):
-        own = vocabularies[number % 8]
+        own = vocabularies[number % 3]
         sentences = []
         for _ in range(40):
-            places = [chance.randrange(20) for _ in range(chance.randint(2, 4))]
-            sentences.append(" ".join(f"{own[place]} {own[place + 20]}" for place in places).capitalize() + ".")
+            places = [chance.randrange(50) for _ in range(chance.randint(2, 4))]
+            sentences.append(" ".join(f"{own[place]} {own[place + 50]}" for place in places).capitalize() + ".")
         documents.append(sentences)
     write(folder / "text", documents)
     return folder
@@ -91,7 +91,7 @@ def topics(tmp_path_factory) -> Path:
 
 def test_strangers_are_found_where_documents_have_topics(topics):
     ask = "{tokens: {class_path: MaskedTokens}, next: {class_path: NextSentence}}"
-    launch("pretrain.py", topics / "next", "--objectives", ask, train__num_steps=300)
+    launch("pretrain.py", topics / "next", "--objectives", ask, data__validation_share=0.2)
     found = results(topics / "next")
     print(f"next: {found['validation_next_accuracy']:.1%} right of {found['validation_next_count']} pairs")
     assert found["validation_next_interval"][0] > 0.85
@@ -100,16 +100,15 @@ def test_strangers_are_found_where_documents_have_topics(topics):
 
 def test_replaced_tokens_are_found_and_both_players_open_anywhere(topics):
     ask = "{replaced: {class_path: ReplacedTokens, init_args: {generator_share: 0.5}}}"
-    printed = launch("pretrain.py", topics / "replaced", "--objectives", ask, train__num_steps=500)
+    printed = launch("pretrain.py", topics / "replaced", "--objectives", ask)
     found = results(topics / "replaced")
-    print(
-        f"replaced: {found['validation_replaced_interval']}, always original {found['validation_replaced_blind_accuracy']}"
-    )
+    shares = found["validation_replaced_accuracy"], found["validation_replaced_blind_accuracy"]
+    print(f"replaced: {shares[0]:.1%} right, {shares[1]:.1%} if always called original")
     assert found["validation_replaced_interval"][0] > found["validation_replaced_blind_accuracy"] + 0.02
     assert found["validation_tokens_perplexity"] < found["unigram_perplexity"] / 3
     assert "always the same" in printed
-    model = AutoModelForTokenClassification.from_pretrained(topics / "replaced" / "model")
-    generator = AutoModelForMaskedLM.from_pretrained(topics / "replaced" / "generator")
+    model = AutoModelForTokenClassification.from_pretrained(topics / "replaced" / "model", trust_remote_code=True)
+    generator = AutoModelForMaskedLM.from_pretrained(topics / "replaced" / "generator", trust_remote_code=True)
     assert model.config.id2label == {0: "ORIGINAL", 1: "REPLACED"}
     assert generator.get_input_embeddings().weight.equal(model.get_input_embeddings().weight)
     assert (model.config.num_hidden_layers, generator.config.num_hidden_layers) == (2, 1)
@@ -142,4 +141,4 @@ def test_a_comparison_goes_on_where_it_was_stopped_and_says_what_it_found(topics
     (tmp_path / "all" / "not_pretrained-0" / "pairs.json").unlink()
     again = launch("compare_pretraining.py", tmp_path / "all", **flags)
     assert weights.stat().st_mtime_ns == before
-    assert again.splitlines()[-12:-4] == printed.splitlines()[-12:-4]
+    assert again.splitlines()[-9:] == printed.splitlines()[-9:]
