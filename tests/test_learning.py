@@ -74,16 +74,16 @@ def test_order_is_learnt_where_it_can_be_read(tmp_path):
 
 @pytest.fixture(scope="module")
 def topics(tmp_path_factory) -> Path:
-    """Documents of one topic of three each; a topic has a hundred words of its own, with pairs that stand together."""
+    """Documents of one topic of three each; a topic has forty words of its own, with pairs that stand together."""
     folder, chance = tmp_path_factory.mktemp("topics"), random.Random(0)
-    vocabularies = [words(chance, 100) for _ in range(3)]
+    vocabularies = [words(chance, 40) for _ in range(3)]
     documents = []
     for number in range(160):
         own = vocabularies[number % 3]
         sentences = []
         for _ in range(40):
-            places = [chance.randrange(50) for _ in range(chance.randint(2, 4))]
-            sentences.append(" ".join(f"{own[place]} {own[place + 50]}" for place in places).capitalize() + ".")
+            places = [chance.randrange(20) for _ in range(chance.randint(2, 4))]
+            sentences.append(" ".join(f"{own[place]} {own[place + 20]}" for place in places).capitalize() + ".")
         documents.append(sentences)
     write(folder / "text", documents)
     return folder
@@ -91,16 +91,17 @@ def topics(tmp_path_factory) -> Path:
 
 def test_strangers_are_found_where_documents_have_topics(topics):
     ask = "{tokens: {class_path: MaskedTokens}, next: {class_path: NextSentence}}"
-    launch("pretrain.py", topics / "next", "--objectives", ask, data__validation_share=0.2)
+    launch("pretrain.py", topics / "next", "--objectives", ask, model__vocab_size=420, data__validation_share=0.2)
     found = results(topics / "next")
+    # A third of the strangers are of the same topic, and nothing tells them: 83 % are the most there is to learn.
     print(f"next: {found['validation_next_accuracy']:.1%} right of {found['validation_next_count']} pairs")
-    assert found["validation_next_interval"][0] > 0.85
+    assert found["validation_next_interval"][0] > 0.65
     assert found["validation_next_blind_accuracy"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_replaced_tokens_are_found_and_both_players_open_anywhere(topics):
     ask = "{replaced: {class_path: ReplacedTokens, init_args: {generator_share: 0.5}}}"
-    printed = launch("pretrain.py", topics / "replaced", "--objectives", ask)
+    printed = launch("pretrain.py", topics / "replaced", "--objectives", ask, model__vocab_size=420)
     found = results(topics / "replaced")
     shares = found["validation_replaced_accuracy"], found["validation_replaced_blind_accuracy"]
     print(f"replaced: {shares[0]:.1%} right, {shares[1]:.1%} if always called original")
@@ -127,7 +128,7 @@ def test_a_comparison_goes_on_where_it_was_stopped_and_says_what_it_found(topics
         pq.write_table(pa.Table.from_pylist(part), tmp_path / "root" / "sick" / f"{split}.parquet")
     (tmp_path / "text").symlink_to(topics / "text")
     flags = {"data_root": tmp_path / "root", "seeds": 1, "train__num_steps": 30, "data__batch_size": 16}
-    flags |= {"train__eval_rows": 32, "optim__warmup_steps": 5, "tune__epochs": 2}
+    flags |= {"train__eval_rows": 32, "optim__warmup_steps": 5, "tune__epochs": 2, "model__vocab_size": 420}
     printed = launch("compare_pretraining.py", tmp_path / "all", **flags)
     rows_ = [line.split("  ")[0] for line in printed.splitlines()]
     assert [row for row in rows_ if row in ("no question", "next sentence", "sentence order", "not pretrained")] == [

@@ -59,6 +59,7 @@ class ReplacedTokens(Objective):
             raise ValueError(f"generator_share must be above 0 and at most 1, but {generator_share} came")
         self.generator_share = generator_share
         self.masked = MaskedTokens(rate, final_rate, unit, max_span, mask_rate=1.0, random_rate=0.0)
+        self.rate, self.final_rate, self.unit, self.max_span = rate, self.masked.final_rate, unit, max_span
         self.weights = {self.masked.name: 1.0, self.name: weight}
 
     def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
