@@ -43,7 +43,7 @@ def main(
     for seed in range(seeds):
         for name in right:
             run, asked = comparison.folder_of(output, name, seed), comparison.questions().get(name)
-            if asked and not (run / "results.json").exists():
+            if asked:  # a finished run is opened, compared with the arguments, and returned
                 own = comparison.as_pretraining(arguments, asked, run, words, seed)
                 pretrain(corpus, run, asked, deepcopy(model), data, optim, replace(train, seed=seed),
                          data_root=data_root, tokenizer=words, resume=True, arguments=own)  # fmt: skip

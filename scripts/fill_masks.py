@@ -1,6 +1,4 @@
-"""Open a pretrained folder as a stranger would, through Auto classes, and let it guess hidden words."""
-
-from pathlib import Path
+"""Open a pretrained model through Auto classes, and let it guess hidden words."""
 
 from selfsup.training.command import command
 from selfsup.training.summary import table
@@ -13,21 +11,29 @@ SENTENCES = (
 )
 
 
-def main(model: Path, sentences: list[str] = list(SENTENCES), best: int = 3) -> None:  # noqa: B006 - read only
+def main(
+    model: str,
+    sentences: list[str] = list(SENTENCES),  # noqa: B006 - read only
+    best: int = 3,
+    trust_remote_code: bool = False,
+) -> None:
     """Guess the words behind [MASK].
 
     Args:
-        model: an exported folder.
+        model: an exported folder or a Hub id.
         sentences: with one [MASK] each.
         best: how many guesses to print.
+        trust_remote_code: run Python files that come with the model; our own need none.
     """
-    from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+    from transformers import pipeline
     from transformers.utils import logging
+
+    from selfsup.training.export import open_model, open_tokenizer
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
-    network = AutoModelForMaskedLM.from_pretrained(model, trust_remote_code=True)
+    tokenizer = open_tokenizer(model, trust_remote_code)
+    network = open_model("AutoModelForMaskedLM", model, trust_remote_code=trust_remote_code)
     fill = pipeline("fill-mask", model=network, tokenizer=tokenizer, top_k=best)
     rows: list[tuple[str, ...]] = [("hidden word", "guesses")]
     for sentence in sentences:

@@ -8,7 +8,7 @@ from selfsup.training.command import command
 
 def main(
     model: str, text: str, text_pair: str | None = None, output: Path = Path("attention.png"),
-    layer: int | None = None, head: int | None = None,
+    layer: int | None = None, head: int | None = None, trust_remote_code: bool = False,
 ) -> None:  # fmt: skip
     """Draw attention weights of one text: all heads of all layers, or one of them large.
 
@@ -19,22 +19,19 @@ def main(
         output: the picture: .png, .svg or .pdf.
         layer: which one, from 0; with `head`.
         head: which one, from 0; with `layer`.
+        trust_remote_code: run Python files that come with the model; our own need none.
     """
     import torch
-    from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
+
+    from selfsup.training.export import open_model, open_tokenizer
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if (layer is None) != (head is None):
         raise ValueError("--layer and --head are wanted together, but one came alone: give both, or neither for all")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
-        network = AutoModel.from_pretrained(model, trust_remote_code=True, attn_implementation="eager").eval()
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"an exported folder or a Hub id is wanted, but {model} did not open: {str(error).splitlines()[0]}"
-        ) from error
+    tokenizer = open_tokenizer(model, trust_remote_code)
+    network = open_model("AutoModel", model, trust_remote_code=trust_remote_code, attn_implementation="eager")
     inputs = tokenizer(text, text_pair, return_tensors="pt")
     labels = token_labels(tokenizer.convert_ids_to_tokens(inputs["input_ids"][0]))
     longest = min(tokenizer.model_max_length, getattr(network.config, "max_position_embeddings", len(labels)))

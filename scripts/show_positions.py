@@ -7,25 +7,22 @@ from selfsup.pictures.positions import draw_biases, draw_positions
 from selfsup.training.command import command
 
 
-def main(model: str, output: Path = Path("positions.png")) -> None:
+def main(model: str, output: Path = Path("positions.png"), trust_remote_code: bool = False) -> None:
     """Draw how alike positions are: in a learned table, as sinusoids, in what rotary positions turn; or ALiBi's biases.
 
     Args:
         model: an exported folder or a Hub id of an encoder.
         output: the picture: .png, .svg or .pdf.
+        trust_remote_code: run Python files that come with the model; our own need none.
     """
     import torch
-    from transformers import AutoModel
     from transformers.utils import logging
+
+    from selfsup.training.export import open_model
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    try:
-        network = AutoModel.from_pretrained(model, trust_remote_code=True)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"an exported folder or a Hub id is wanted, but {model} did not open: {str(error).splitlines()[0]}"
-        ) from error
+    network = open_model("AutoModel", model, trust_remote_code=trust_remote_code)
     config, name = network.config, "/".join(Path(model).parts[-2:])
     kind = getattr(config, "position_type", None)
     tables = [module for path, module in network.named_modules()

@@ -235,6 +235,7 @@ def test_a_branch_is_made_and_a_new_repository_can_be_private(hub, run):
     assert there["commits"] == 2
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_gone_on_from_and_exported_whole(
     hub, run, tiny_config, tiny_tokenizer, tmp_path, monkeypatch
 ):

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -150,22 +150,22 @@ def _whole(folder: Path) -> dict[str, Any] | None:
 def _make(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:
     """Write a cache beside and rename it: it is whole, or not there."""
     cache_dir = folder.parent
-    partial = cache_dir / f".{folder.name}.{os.getpid()}"
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         _sweep(cache_dir)
+        partial = Path(tempfile.mkdtemp(dir=cache_dir, prefix=f".{folder.name}."))  # not by pid: containers share those
         with ExitStack() as stack:
             sign = partial.with_name(f"{partial.name}.lock")
             with suppress(OSError):  # where nothing can be locked, nothing is swept either
                 stack.enter_context(hold(sign))
             stack.callback(sign.unlink, missing_ok=True)
             stack.callback(shutil.rmtree, partial, ignore_errors=True)
-            shutil.rmtree(partial, ignore_errors=True)
-            with suppress(OSError):  # a damaged one; whoever reads it goes on reading
-                folder.rename(partial)
-                print(f"the cache {folder} is cut off or of an earlier version: it is made anew")
-                shutil.rmtree(partial)
-            partial.mkdir()
+            if folder.exists() and _whole(folder) is None:
+                with suppress(OSError):  # whoever reads it goes on reading
+                    folder.rename(partial)
+                    print(f"the cache {folder} is cut off or of an earlier version: it is made anew")
+                    shutil.rmtree(partial)
+                    partial.mkdir()
             _write(text, encode, vocab_size, language, partial, quiet=quiet)
             partial.rename(folder)
     except OSError as error:

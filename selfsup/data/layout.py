@@ -118,11 +118,12 @@ def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) 
 def draw_strangers(
     bounds: np.ndarray, units: np.ndarray, documents: np.ndarray, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give half of the pairs a second segment from another document.
+    """Match pairs of different documents two by two, and let half of the matches exchange their second segments.
 
-    It begins where the second segment of some other pair begins, and is as long as the one it replaces: so neither
-    lengths nor edges tell a stranger. A pair for which no document has so long a stranger is not asked about, whatever
-    the coin says; else the longest second segments would nearly always be the true ones.
+    Every second segment so stands behind its own first one and behind a stranger equally often: neither its length nor
+    its document nor its place there tells which. The two of a match are of nearly one length, and the longer is cut to
+    the shorter, exchanged or not. Where one document holds most of the text, most of its pairs find no match and are
+    not asked about.
 
     Args:
         bounds: (examples, 4) int64, as `cut_pairs` gives them.
@@ -132,28 +133,26 @@ def draw_strangers(
     Returns:
         new bounds, and (examples) int8: 1 = a stranger, 0 = the true continuation, -1 = not asked.
     Source:
-        Devlin et al. 2018, "BERT", section 3.1 (next sentence prediction); the rule of lengths is ours.
+        Devlin et al. 2018, "BERT", section 3.1 (next sentence prediction); the exchange is ours.
     """
-    bounds, strangers = bounds.copy(), np.full(len(bounds), -1, dtype=np.int8)
-    pairs = np.flatnonzero(bounds[:, 2] < bounds[:, 3])
-    unit = np.searchsorted(units[:, 0], bounds[pairs, 0], side="right") - 1
-    document, begin = documents[unit], bounds[pairs, 2]
-    wanted, there = bounds[pairs, 3] - begin, units[unit, 1] - begin
-    by_length = np.argsort(-there, kind="stable")
-    long_enough = np.searchsorted(-there[by_length], -wanted, side="right")  # of every pair: how many could replace it
-    drawn = np.zeros(len(pairs), dtype=np.int64)
-    missing = np.arange(len(pairs))
-    for _ in range(16):  # a document of its own is drawn again
-        drawn[missing] = by_length[(rng.random(len(missing)) * long_enough[missing]).astype(np.int64)]
-        missing = missing[document[drawn[missing]] == document[missing]]
-    found = np.ones(len(pairs), dtype=bool)
-    found[missing] = False
-    coin = rng.random(len(pairs)) < 0.5
-    strangers[pairs] = np.where(found, coin, -1)
-    new = found & coin
-    bounds[pairs[new], 2] = begin[drawn[new]]
-    bounds[pairs[new], 3] = begin[drawn[new]] + wanted[new]
-    return bounds, strangers
+    pairs = rng.permutation(np.flatnonzero(bounds[:, 2] < bounds[:, 3]))
+    pairs = pairs[np.argsort(bounds[pairs, 3] - bounds[pairs, 2], kind="stable")]
+    document = documents[np.searchsorted(units[:, 0], bounds[pairs, 0], side="right") - 1]
+    matches, waiting = [], list[tuple[int, int]]()  # those that wait are all of one document
+    for pair, own in zip(pairs.tolist(), document.tolist(), strict=True):
+        if waiting and waiting[-1][1] != own:
+            matches.append((waiting.pop()[0], pair))
+        else:
+            waiting.append((pair, own))
+    one, other = np.array(matches, dtype=np.int64).reshape(-1, 2).T
+    coin = rng.random(len(one)) < 0.5
+    begin, length = bounds[:, 2], bounds[:, 3] - bounds[:, 2]
+    new, strangers = bounds.copy(), np.full(len(bounds), -1, dtype=np.int8)
+    for pair, partner in ((one, other), (other, one)):
+        new[pair, 2] = np.where(coin, begin[partner], begin[pair])
+        new[pair, 3] = new[pair, 2] + np.minimum(length[pair], length[partner])
+        strangers[pair] = coin
+    return new, strangers
 
 
 def cut_blocks(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) -> np.ndarray:

@@ -107,6 +107,8 @@ def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
     """
     folder, learnt = run / "tokenizer", f"{text.fingerprint} {vocab_size}"
     mark = folder / "learnt_from"  # an earlier try in this folder may have had other text or another size
+    if mark.exists() and any(run.glob("**/checkpoints/checkpoint-*")):
+        return str(folder)  # models read it: whether they may go on is said where they are opened
     if not mark.exists() or mark.read_text() != learnt:
         print(f"training a tokenizer of {vocab_size:,} pieces on {text.name}")
         try:

@@ -29,6 +29,8 @@ class Classification(Objective):
         return False  # the head reads the first token of a row
 
     def encode(self, example: Example) -> Example:
+        if "label" not in example:
+            raise ValueError("Classification learns from labelled rows, but running text has no labels: leave it out")
         segments = cut(example["segments"], (self.max_tokens or 10**9) - len(example["segments"]) - 1)
         input_ids, token_type_ids = frame(segments, self.cls_id, self.sep_id)
         return {"input_ids": input_ids, "token_type_ids": token_type_ids, "labels": np.int64(example["label"])}
@@ -40,7 +42,9 @@ class Classification(Objective):
         return {self.name: len(batch["labels"])}
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        return {self.name: cross_entropy(outputs["logits"].float(), batch["labels"], reduction="sum")}
+        logits = outputs["logits"]
+        logits = logits if logits.dtype.itemsize >= 4 else logits.float()
+        return {self.name: cross_entropy(logits, batch["labels"], reduction="sum")}
 
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         return {self.name: (outputs["logits"].argmax(dim=-1) == batch["labels"]).sum()}

@@ -161,6 +161,10 @@ class Joint(Objective):
     def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
         return {name: player for member in self.members for name, player in member.further_players(model).items()}
 
+    @property
+    def packs(self) -> bool:
+        return all(member.packs for member in self.members)
+
     def encode(self, example: Example) -> Example:
         return {name: value for member in self.members for name, value in member.encode(example).items()}
 

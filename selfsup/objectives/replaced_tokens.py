@@ -64,6 +64,11 @@ class ReplacedTokens(Objective):
 
     def further_players(self, model: PreTrainedModel) -> dict[str, PreTrainedModel]:
         """The generator: the model's sizes with fewer blocks, and the model's own token embeddings."""
+        if model.config.num_labels != 2:
+            raise ValueError(
+                f"ReplacedTokens tells two kinds of tokens apart, but the model tells {model.config.num_labels}: go on "
+                "from one that was not fine-tuned, or leave init_from out"
+            )
         model.config.id2label = {0: "ORIGINAL", 1: "REPLACED"}
         model.config.label2id = {"ORIGINAL": 0, "REPLACED": 1}
         config = deepcopy(model.config)
@@ -75,8 +80,6 @@ class ReplacedTokens(Objective):
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
-        if config.num_labels != 2:
-            raise ValueError(f"ReplacedTokens tells two kinds of tokens apart, but the model has {config.num_labels}")
         self.masked.bind(tokenizer, config)
         self.masked.fields = accepted_fields(GENERATOR_HEAD, config)
 

@@ -154,6 +154,8 @@ def front_matter(
 def _eval_results(figures: Mapping[str, Any], text: Text) -> list[EvalResult]:
     results = []
     for answer in _answers(figures):
+        if answer == "tokens" and _task(figures) != "fill-mask":
+            continue  # the generator's, which is not published
         where: dict[str, Any] = {
             "task_type": _TASKS.get(answer, "other"),
             "task_name": _called(answer),
@@ -244,12 +246,13 @@ def _loading(name: str, config: Mapping[str, Any], task: str | None, language: s
 
 def _results(header: Mapping[str, str], figures: Mapping[str, Any], arguments: Mapping[str, Any], text: Text) -> str:
     rows = []
+    whose = "" if _task(figures) == "fill-mask" else " of the generator, which is not published"
     for answer in _answers(figures):
         count = f" of {figures[f'validation_{answer}_count']:,}"
         if answer == "tokens":
             unigram = figures.get("unigram_perplexity")
             beside = f"{unigram:.1f} (unigram: every token guessed by its frequency)" if unigram else ""
-            rows.append(("masked-token perplexity", f"{figures['validation_tokens_perplexity']:.1f}", beside))
+            rows.append((f"masked-token perplexity{whose}", f"{figures['validation_tokens_perplexity']:.1f}", beside))
         if f"validation_{answer}_accuracy" not in figures:
             if answer != "tokens":
                 rows.append((f"{_called(answer)}: loss in nats", f"{figures[f'validation_{answer}_loss']:.3f}", ""))
@@ -257,7 +260,8 @@ def _results(header: Mapping[str, str], figures: Mapping[str, Any], arguments: M
         right = f"{100 * figures[f'validation_{answer}_accuracy']:.1f} % ({_interval(figures, answer)}){count}"
         blind = figures.get(f"validation_{answer}_blind_accuracy")
         beside = "" if blind is None else f"{100 * blind:.1f} % (always the same answer)"
-        rows.append((f"{_called(answer)}: share right (95 % interval)", right, beside))
+        owner = whose if answer == "tokens" else ""
+        rows.append((f"{_called(answer)}{owner}: share right (95 % interval)", right, beside))
     data = arguments["data"]
     if named := data.get("validation"):
         where = f"on another text, {Path(str(named)).name if Path(named).exists() else placeless(named)}"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def score_pairs(
         (examples) 1 where right.
     """
     record = run / RECORD
-    asked = {"task": asdict(task), "config": asdict(config), "seed": seed}
+    asked = {"task": asdict(task), "config": asdict(config), "seed": seed, "model": _fingerprint(model)}
     if record.exists() and (kept := json.loads(record.read_text()))["asked"] == asked:
         return kept["right"]
     training, held_out = (read_pairs(task, tokenizer, split, data_root) for split in (task.split, task.held_out))
@@ -99,6 +100,7 @@ def score_pairs(
     objective.bind(tokenizer, network.config)
     tuned = fine_tune(network, objective, training, config, seed=seed, accelerator=accelerator)
     right = [int(hit) for hit in right_answers(tuned, objective, held_out, device=accelerator.device)]
+    accelerator.free_memory()  # it would keep every model alive
     majority = max(set(labels), key=labels.count)
     always = [int(example["label"] == majority) for example in held_out]
     if accelerator.is_main_process:
@@ -106,6 +108,14 @@ def score_pairs(
         record.write_text(json.dumps({"asked": asked, "right": right, "majority": float(np.mean(always))}))
     accelerator.wait_for_everyone()
     return right
+
+
+def _fingerprint(model: Path | PreTrainedConfig) -> str:
+    """Changes with the weights of a model, or with the shape of one that is to be made."""
+    if isinstance(model, PreTrainedConfig):
+        return blake2b(repr(sorted(model.to_dict().items())).encode(), digest_size=8).hexdigest()
+    with (model / "model.safetensors").open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=8)).hexdigest()
 
 
 def compare(right: Mapping[str, Sequence[Sequence[int]]], folder: Path, *, title: str) -> dict[str, Any]:

@@ -97,6 +97,22 @@ def build_model(
     return model
 
 
+def open_model(auto_class: str, name: str, *, trust_remote_code: bool = False, **options: Any) -> PreTrainedModel:
+    """A trained model in a folder or on the Hub, in evaluation mode.
+
+    Args:
+        auto_class: of transformers.
+        name: folder or Hub id.
+        trust_remote_code: run Python files that come with it; our own models need none.
+        options: of `from_pretrained`.
+    Raises:
+        ValueError: there is none, or it wants to run code of its own.
+    """
+    with _opened("an exported folder or a Hub id is wanted", name):
+        auto = getattr(transformers, auto_class)
+        return auto.from_pretrained(name, trust_remote_code=trust_remote_code, **options).eval()
+
+
 def build_players(
     objective: Objective,
     config: PreTrainedConfig,

@@ -61,6 +61,8 @@ def fine_tune(
         accelerator: of the run; all processes call together.
     Returns:
         the prepared model, for `right_answers`.
+    Raises:
+        ValueError: a loss was not finite.
     """
     encoded = [objective.encode(example) for example in examples]
     model.train()
@@ -81,7 +83,14 @@ def fine_tune(
             group["lr"] = config.learning_rate * rate
         seed_step(seed, step, accelerator.process_index)
         batches = [collate(part, padding=objective.padding) for part in share.of(rows)]
-        take_step({"model": prepared}, {"model": optimizer}, objective, batches, clip_norm=1.0, accelerator=accelerator)
+        figures = take_step(
+            {"model": prepared}, {"model": optimizer}, objective, batches, clip_norm=1.0, accelerator=accelerator
+        )
+        if not all(map(math.isfinite, figures.values())):
+            raise ValueError(
+                f"at step {step + 1} of fine-tuning loss or gradient was no finite number: lower --tune.learning_rate, "
+                f"which is {config.learning_rate}"
+            )
     return prepared
 
 

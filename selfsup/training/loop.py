@@ -152,6 +152,11 @@ def fit(
         saved = go_on(root, bare, kept, state["run"], accelerator)
         state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
         if saved["num_steps"] not in (None, state["num_steps"]):
+            if len(plan.stages) > 1:
+                raise ValueError(
+                    f"the run has {saved['num_steps']} steps and its stages end at shares of them, but "
+                    f"{state['num_steps']} came: keep the length, or begin another run with --init_from"
+                )
             accelerator.print(
                 f"the run has {state['num_steps']} steps now instead of {saved['num_steps']}: the learning rate follows"
             )

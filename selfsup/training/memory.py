@@ -42,10 +42,14 @@ def step_cost(
     """
     accelerator = Accelerator()
     before = 0.0 if accelerator.device.type == "cuda" else _resident_gib("VmRSS")
-    model = getattr(transformers, objective.auto_class).from_config(config).train()
-    if activation_checkpointing:
-        model.activation_checkpointing_enable()
-    players, optimizers = {"model": accelerator.prepare(model)}, {"model": build_optimizer(model, optim)}
+    model = getattr(transformers, objective.auto_class).from_config(config)
+    bare = {"model": model, **objective.further_players(model)}
+    for player in bare.values():
+        player.train()
+        if activation_checkpointing:
+            player.activation_checkpointing_enable()
+    players = {name: accelerator.prepare(player) for name, player in bare.items()}
+    optimizers = {name: build_optimizer(player, optim) for name, player in bare.items()}
     for _ in range(STEPS):
         began = time.monotonic()
         take_step(players, optimizers, objective, micro_batches, clip_norm=optim.clip_norm, accelerator=accelerator)

@@ -346,40 +346,62 @@ def test_edges_of_made_up_documents_do_not_tell_strangers(tiny_tokenizer, tmp_pa
 
 
 class TestStrangers:
-    """Documents 0: 0-100, 1: 100-200 and 2: 200-230; a pair in each, the last too short to replace a longer one."""
+    """Documents 0: 0-100, 1: 100-200 and 2: 200-230; a pair in each, and a single segment."""
 
     units = np.array([[0, 100], [100, 200], [200, 230]])
     bounds = np.array([[0, 20, 25, 60], [100, 110, 115, 160], [200, 210, 212, 224], [60, 90, 90, 90]])
 
     def drawn(self, documents=(0, 1, 2), bounds=bounds):
         for seed in range(200):
-            rng = np.random.default_rng(seed)
-            yield draw_strangers(bounds, self.units, np.array(documents), rng)
+            yield draw_strangers(bounds, self.units, np.array(documents), np.random.default_rng(seed))
 
     def test_by_hand(self):
-        seen: dict[int, set[tuple[int, int]]] = {0: set(), 1: set(), 2: set()}
+        """The two shortest second segments, of 12 and 35 tokens, are matched; the longest waits in vain."""
+        seen = {(strangers.tolist()[0], *bounds[[0, 2], 2:].flatten().tolist()) for bounds, strangers in self.drawn()}
+        assert seen == {(0, 25, 37, 212, 224), (1, 212, 224, 25, 37)}
         for bounds, strangers in self.drawn():
             assert (bounds[:, :2] == self.bounds[:, :2]).all()
-            assert (bounds[:, 3] - bounds[:, 2] == self.bounds[:, 3] - self.bounds[:, 2]).all()
-            assert strangers[3] == -1  # a single segment has no second one
-            for pair in range(3):
-                seen[pair].add((int(strangers[pair]), int(bounds[pair, 2])))
-        assert seen == {0: {(0, 25), (1, 115)}, 1: {(0, 115), (1, 25)}, 2: {(0, 212), (1, 25), (1, 115)}}
+            assert (bounds[[1, 3]] == self.bounds[[1, 3]]).all()
+            assert strangers[[1, 3]].tolist() == [-1, -1]
+            assert strangers[0] == strangers[2]
 
     def test_half_are_strangers(self):
-        share = np.mean([strangers[:3] for _, strangers in self.drawn()])
-        assert share == pytest.approx(0.5, abs=0.06)
+        share = np.mean([strangers[0] for _, strangers in self.drawn()])
+        assert share == pytest.approx(0.5, abs=0.1)
 
-    def test_what_no_other_document_can_replace_is_not_asked(self):
-        for bounds, strangers in self.drawn(documents=(0, 0, 2)):
-            assert strangers[:2].tolist() == [-1, -1]  # the third document has too little text for theirs
-            assert (bounds[:2] == self.bounds[:2]).all()
+    def test_pairs_of_one_document_are_never_matched(self):
+        for bounds, strangers in self.drawn(documents=(0, 0, 0)):
+            assert (bounds == self.bounds).all()
+            assert (strangers == -1).all()
 
     def test_without_pairs_there_is_nothing_to_draw(self):
         singles = self.bounds[3:]
         bounds, strangers = draw_strangers(singles, self.units, np.arange(3), np.random.default_rng(0))
         assert (bounds == singles).all()
         assert strangers.tolist() == [-1]
+
+
+@pytest.mark.parametrize("world", ["short", "mixed", "lognormal"])
+def test_the_second_segment_alone_does_not_tell_a_stranger(world):
+    """Its document, how large that is, and how much of it is left: documents of very different sizes."""
+    rng = np.random.default_rng(0)
+    sizes = {
+        "short": rng.integers(4, 20, 6000),
+        "mixed": np.where(rng.random(3000) < 0.9, 7, 300),
+        "lognormal": np.clip(rng.lognormal(3, 1.2, 2000), 3, 3000).astype(int),
+    }[world]  # in sentences of ten tokens
+    documents = 10 * (np.cumsum(sizes) - sizes)
+    tokens = np.zeros(10 * sizes.sum(), dtype=np.uint16)
+    corpus = Corpus(Path(), world, 2, tokens, np.arange(0, len(tokens), 10), documents)
+    plan = Plan(corpus, [(0, len(tokens))], stages=[Stage(block_size=128)], strangers=True)
+    layouts = [plan._layout(0, epoch, 0) for epoch in range(4)]
+    asked = np.concatenate([layout.bounds[layout.strangers >= 0] for layout in layouts])[:25_000]
+    strangers = np.concatenate([layout.strangers[layout.strangers >= 0] for layout in layouts])[:25_000]
+    assert len(asked) > 10_000
+    own = np.searchsorted(documents, asked[:, 2], side="right") - 1
+    left = documents[own] + 10 * sizes[own] - asked[:, 3]
+    features = np.stack((own, sizes[own], left, asked[:, 3] - asked[:, 2], asked[:, 2] - documents[own]), axis=1)
+    assert guessed(features.astype(float), strangers) == pytest.approx(0.5, abs=0.02)
 
 
 def made_up_documents(tokenizer, folder: Path, longest: int) -> Corpus:

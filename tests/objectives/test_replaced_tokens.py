@@ -137,5 +137,5 @@ def test_wrong_arguments_are_refused(tiny_tokenizer, tiny_config):
     with pytest.raises(ValueError, match="several players is trained alone, but these came together: MaskedTokens, Re"):
         Joint({"tokens": MaskedTokens(), "replaced": ReplacedTokens()})
     tiny_config.num_labels = 3
-    with pytest.raises(ValueError, match="tells two kinds of tokens apart, but the model has 3"):
-        ReplacedTokens().bind(tiny_tokenizer, tiny_config)
+    with pytest.raises(ValueError, match="tells two kinds of tokens apart, but the model tells 3: go on from one"):
+        ReplacedTokens().further_players(AutoModelForTokenClassification.from_config(tiny_config))
