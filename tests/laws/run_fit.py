@@ -78,8 +78,7 @@ def pretrain(
     while True:
         torch.manual_seed(0)
         objective = Joint(ASKED[ask]())
-        config = tiny_config(len(words), dropout)
-        players = build_players(objective, config, words)
+        players = build_players(objective, tiny_config(len(words), dropout), words)
         model = players["model"]
         for player in players.values():
             player.to(getattr(torch, weights))
@@ -88,17 +87,14 @@ def pretrain(
         plan, held_out = open_plans(find_texts(text, data), words, data, seed=0, **objective.reading)
         try:
             score = fit(
-                players,
-                objective,
-                plan,
-                held_out,
+                players, objective, plan, held_out,
                 optim=OptimConfig(**{"warmup_steps": 5, **(optim or {})}),
                 train=TrainConfig(**{**EVERYTHING, **(train or {})}),
                 accelerator=accelerator,
                 folder=Path(folder),
                 resume=resume,
                 companions=(model.config, words),
-            )
+            )  # fmt: skip
         except Stopped as stopped:
             stops.append(stopped.signal_number)
             resume = True
