@@ -373,7 +373,12 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
         if not isinstance(row, dict):
             raise ValueError(f"A JSON object a line was wanted, but line {number} of {path} is a {type(row).__name__}.")
         chosen = chosen or _choose_column(row, (key for key in row if isinstance(row[key], str)), column, path)
-        if not isinstance(text := row.get(chosen), str | None):
+        if chosen not in row:
+            raise ValueError(
+                f"Text was wanted in {chosen!r}, but line {number} of {path} has {_listed(row)}; name the column with "
+                "--data.column, or give it to every line."
+            )
+        if not isinstance(text := row[chosen], str | None):
             raise ValueError(f"Text was wanted in {chosen!r}, but line {number} of {path} has a {type(text).__name__}.")
         if text and (half := _LONE_SURROGATE.search(text)):
             raise ValueError(

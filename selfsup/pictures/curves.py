@@ -50,7 +50,8 @@ def draw_curves(lines: Iterable[Line], picture: Path) -> Figure | None:
     grid[1][0].set(title="validation: share of right answers", xlabel="step", ylim=(0, 1))
     if grid[1][0].lines:
         grid[1][0].legend()
-    draw(grid[1][1], "gradient_norm", "gradient norm", color="tab:gray", alpha=0.6)
+    for key in sorted({key for line in lines for key in line if key.endswith("gradient_norm")}):  # one a player
+        draw(grid[1][1], key, key.replace("_", " "), color="tab:gray", alpha=0.6)
     rates = grid[1][1].twinx()
     draw(rates, "learning_rate", "learning rate", color=COLOURS[5])
     rates.set_ylim(bottom=0)

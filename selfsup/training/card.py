@@ -77,10 +77,10 @@ def write_card(
     parts = [
         _opening(config, num_parameters(folder), arguments, text, front.pipeline_tag),
         _loading(name, config, front.pipeline_tag, language),
-        _results(header, figures, arguments, text),
+        _results(header, figures, arguments, text, resumed=any(run.glob("run.[0-9]*.yaml"))),
         _training(run, header, arguments, figures, text, has_curves=(folder / "curves.png").exists()),
-        _licences(license, data_license or text.license, text, front.base_model),
-        _limits(figures, config, text, language),
+        _licences(license, data_license or text.license, text, front.base_model, arguments.get("init_from")),
+        _limits(figures, config, text, language, arguments.get("init_from")),
     ]
     body = "\n\n".join(parts)
     _save(f"---\n{front.to_yaml()}\n---\n\n{body}\n", path, name)
@@ -244,7 +244,9 @@ def _loading(name: str, config: Mapping[str, Any], task: str | None, language: s
     return "\n".join(lines)
 
 
-def _results(header: Mapping[str, str], figures: Mapping[str, Any], arguments: Mapping[str, Any], text: Text) -> str:
+def _results(
+    header: Mapping[str, str], figures: Mapping[str, Any], arguments: Mapping[str, Any], text: Text, *, resumed: bool
+) -> str:
     rows = []
     whose = "" if _task(figures) == "fill-mask" else " of the generator, which is not published"
     for answer in _answers(figures):
@@ -276,8 +278,15 @@ def _results(header: Mapping[str, str], figures: Mapping[str, Any], arguments: M
     command = f"`{header['command']}`" if "command" in header else "`scripts/pretrain.py`, with the recipe below"
     return (
         f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} rows at most, the same words hidden "
-        "every time, one run, one seed.\n\n" + "\n".join(table) + f"\n\n(1) {command}, as its last table; "
-        "with the same data, versions and machine it gives the same figures, speed aside."
+        "every time, one run, one seed.\n\n"
+        + "\n".join(table)
+        + f"\n\n(1) {command}, as its last table; "
+        + (
+            "the run was gone on with under other arguments (the earlier ones are in run.*.yaml), so that command "
+            "alone does not give these figures."
+            if resumed
+            else "with the same data, versions and machine it gives the same figures, speed aside."
+        )
     )
 
 
@@ -317,19 +326,24 @@ def _training(
     )
 
 
-def _licences(license: str, data_license: str | None, text: Text, base_model: Any) -> str:
+def _licences(license: str, data_license: str | None, text: Text, base_model: Any, init_from: Any) -> str:
     data = f"The licence of the training text ({text.link}): {data_license}." if data_license else (
         f"The licence of the training text ({text.link}) was not given: ask whoever published this model before you "
         "build on it."
     )  # fmt: skip
     base = f" It was trained on from [{base_model}](https://huggingface.co/{base_model}), whose licence holds too."
-    parts = [data, text.source, f"The weights: {license}." + (base if base_model else "")]
+    if init_from and not base_model:
+        base = (
+            " It was trained on from an earlier model, whose data and licence hold too; this card does not know them."
+        )
+    parts = [data, text.source, f"The weights: {license}." + (base if init_from else "")]
     return "## Data and licence\n\n" + " ".join(part for part in parts if part)
 
 
-def _limits(figures: Mapping[str, Any], config: Mapping[str, Any], text: Text, language: str) -> str:
+def _limits(figures: Mapping[str, Any], config: Mapping[str, Any], text: Text, language: str, init_from: Any) -> str:
     limits = [
-        f"It has seen {figures['tokens']:,} tokens of {text.name}: of what does not stand there, it knows nothing.",
+        f"It has seen {figures['tokens']:,} tokens of {text.name}: of what does not stand there, "
+        + ("it knows what the earlier model knew." if init_from else "it knows nothing."),
         f"Language: {language}. Of others it knows only what the text happens to hold.",
     ]
     if most := config.get("max_position_embeddings"):

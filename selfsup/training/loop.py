@@ -151,6 +151,11 @@ def fit(
     if resume and any(root.glob("checkpoint-*")):
         saved = go_on(root, bare, kept, state["run"], accelerator)
         state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
+        if state["num_steps"] and state["num_steps"] < state["step"]:
+            raise ValueError(
+                f"the run has done {state['step']} steps already, but num_steps {state['num_steps']} came: "
+                "give as many or more, or begin another run"
+            )
         if saved["num_steps"] not in (None, state["num_steps"]):
             if len(plan.stages) > 1:
                 raise ValueError(
