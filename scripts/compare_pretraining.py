@@ -56,4 +56,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command(main, recipe=Path(__file__).parent / "recipes" / "compare_pretraining.yaml")
+    command(main, recipe=Path(__file__).parent / "recipes" / "compare_pretraining_tiny.yaml")
