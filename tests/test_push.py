@@ -199,6 +199,7 @@ assert "transformers_modules" in type(model).__module__
 """
 
 
+@pytest.mark.slow
 def test_what_is_pushed_opens_at_a_strangers_as_the_card_says(hub, run, tiny_tokenizer, tmp_path):
     from safetensors.torch import save_file
     from transformers import AutoModelForMaskedLM

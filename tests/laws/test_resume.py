@@ -38,7 +38,9 @@ def never_stopped(launch, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("weights", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(
+    "weights", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "bfloat16"))]
+)
 def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weights):
     strike = {"target": "selfsup.training.loop:take_step", "call": 1, "signal_name": "SIGTERM", "every": True}
     result = launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, weights=weights, strike=strike, again=True)
@@ -46,22 +48,33 @@ def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weight
     assert outcome(tmp_path) == never_stopped(weights=weights)
 
 
+MOMENTS = {
+    "before the first checkpoint": ("selfsup.training.loop:take_step", 3),
+    "in training": ("selfsup.training.loop:take_step", 8),
+    "in an epoch's last step": ("selfsup.training.loop:take_step", 12),
+    "in the first evaluation": ("selfsup.training.evaluation:batch_of", 2),
+    "in a later evaluation": ("selfsup.training.evaluation:batch_of", 8),
+    "while the first checkpoint is written": ("selfsup.training.checkpoint:save_file", 2),
+    "while a later checkpoint is written": ("selfsup.training.checkpoint:save_file", 8),
+    "while a checkpoint is made fast on disk": ("selfsup.training.checkpoint:_sync", 10),
+    "before a checkpoint gets its name": ("pathlib:Path.rename", 3),
+    "while an old checkpoint is deleted": ("os:unlink", 3),
+    "while the log is written": ("selfsup.training.report:json.dumps", 9),
+}
+SWIFT = {
+    "in training",
+    "in a later evaluation",
+    "while a later checkpoint is written",
+    "before a checkpoint gets its name",
+}
+
+
 @pytest.mark.parametrize(
     ("target", "call"),
-    {
-        "before the first checkpoint": ("selfsup.training.loop:take_step", 3),
-        "in training": ("selfsup.training.loop:take_step", 8),
-        "in an epoch's last step": ("selfsup.training.loop:take_step", 12),
-        "in the first evaluation": ("selfsup.training.evaluation:batch_of", 2),
-        "in a later evaluation": ("selfsup.training.evaluation:batch_of", 8),
-        "while the first checkpoint is written": ("selfsup.training.checkpoint:save_file", 2),
-        "while a later checkpoint is written": ("selfsup.training.checkpoint:save_file", 8),
-        "while a checkpoint is made fast on disk": ("selfsup.training.checkpoint:_sync", 10),
-        "before a checkpoint gets its name": ("pathlib:Path.rename", 3),
-        "while an old checkpoint is deleted": ("os:unlink", 3),
-        "while the log is written": ("selfsup.training.report:json.dumps", 9),
-    }.values(),
-    ids=str,
+    [
+        pytest.param(*place, id=moment, marks=[] if moment in SWIFT else pytest.mark.slow)
+        for moment, place in MOMENTS.items()
+    ],
 )
 def test_killed(launch, never_stopped, tmp_path, target, call):
     strike = {"target": target, "call": call, "signal_name": "SIGKILL"}
@@ -85,6 +98,7 @@ def test_both_processes_hear_ctrl_c(launch, tmp_path):
     assert result["stops"] == [signal.SIGINT]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(launch, never_stopped, tmp_path):
     launch("pretrain", tmp_path, **SETTINGS, train=TRAIN | {"workers": 2})
     assert outcome(tmp_path) == never_stopped()

@@ -28,7 +28,12 @@ def runs(launch, folder, num_steps, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("ask", "num_steps", "player"), [("order", 50, "model"), ("next", 8, "model"), ("replaced", 8, "generator")]
+    ("ask", "num_steps", "player"),
+    [
+        ("order", 50, "model"),
+        pytest.param("next", 8, "model", marks=pytest.mark.slow),
+        ("replaced", 8, "generator"),
+    ],
 )
 def test_float64_weights_are_the_same_after_some_steps(launch, tmp_path, ask, num_steps, player):
     folders = runs(launch, tmp_path, num_steps, weights="float64", ask=ask)

@@ -39,6 +39,7 @@ def test_two_sharded_processes_learn_what_one_learns(launch, whole, tmp_path):
     assert deviation(tmp_path, whole, "model.optimizer.safetensors") < 1e-8
 
 
+@pytest.mark.slow
 def test_stopped_sharded_runs_go_on_as_if_never_stopped(launch, tmp_path):
     weights: list[list[bytes]] = []
     for strike in (None, {"target": "selfsup.training.loop:take_step", "call": 7, "signal_name": "SIGTERM"}):
@@ -52,6 +53,7 @@ def test_stopped_sharded_runs_go_on_as_if_never_stopped(launch, tmp_path):
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_a_sharded_checkpoint_opens_and_goes_on_in_one_process(launch, whole, tmp_path):
     settings = {"weights": "float64", "batch_size": 15}
     strike = {"target": "selfsup.training.loop:take_step", "call": 9, "signal_name": "SIGTERM"}
@@ -66,6 +68,7 @@ def test_a_sharded_checkpoint_opens_and_goes_on_in_one_process(launch, whole, tm
     assert all(torch.equal(weight, saved[name]) for name, weight in model.named_parameters())
 
 
+@pytest.mark.slow
 def test_two_sharded_players_play_as_by_hand(launch, tmp_path):
     launch("duel", tmp_path / "hand", by_hand=True)
     strike = {"target": "selfsup.training.loop:take_step", "call": 5, "signal_name": "SIGTERM"}

@@ -271,7 +271,7 @@ print(torch.rand(1).item())
 """
 
 
-@pytest.mark.parametrize("precision", ["no", "fp16"])
+@pytest.mark.parametrize("precision", ["no", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_start_seeds_what_is_drawn_and_refuses_fp16(precision, monkeypatch, tmp_path):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
