@@ -124,6 +124,7 @@ def test_the_table_says_what_the_answers_say(tmp_path, capsys):
     assert cells[SCRATCH][0] == "12.5"
     task, minus = (figures[name] for name in ("task: share right (%)", f"minus {PLAIN} (points)"))
     assert (task[PLAIN][0], minus["next sentence"][0], minus[SCRATCH][0]) == (50.0, 25.0, -37.5)
+    assert task["sentence order"] == task[PLAIN]  # equal answers, equal intervals
     assert figures["majority"] == 50.0
     assert json.loads((tmp_path / "comparison.json").read_text())["majority"] == 50.0
     assert (tmp_path / "comparison.png").read_bytes()[:4] == b"\x89PNG"
