@@ -13,7 +13,7 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     """Lay the examples of every row side by side and pad the rows to one length.
 
     A field with one number for each token of `input_ids` runs along the tokens; a field with a single number belongs
-    to the example as a whole, and comes out as (examples).
+    to the example as a whole, and comes out as (examples), one of the shape (1, n) as (examples, n).
 
     Args:
         rows: examples with at least `input_ids`, grouped by the row they share.
@@ -34,6 +34,9 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         if np.ndim(value) == 0:
             fields[name] = np.array([example[name] for row in rows for example in row], dtype=_kind(value))
             continue
+        if np.ndim(value) == 2:
+            fields[name] = np.concatenate([example[name] for row in rows for example in row])
+            continue
         table: np.ndarray = np.full((len(rows), width), padding.get(name, 0), dtype=_kind(value))
         for line, row in zip(table, rows, strict=True):
             line[: sum(len(example[name]) for example in row)] = np.concatenate([example[name] for example in row])
@@ -52,7 +55,7 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         fields["sequence_starts"] = np.array(starts, dtype=np.int64)
     if padded:
         fields["attention_mask"] = (np.arange(width) < np.array([[sum(row)] for row in sizes])).astype(np.int64)
-    if "labels" in fields and fields["labels"].ndim == 2:
+    if "labels" in fields and fields["labels"].ndim == 2 and fields["labels"].dtype == np.int64:
         fields["label_positions"] = np.flatnonzero(fields["labels"] != -100)
     return {name: torch.from_numpy(value) for name, value in fields.items()}
 

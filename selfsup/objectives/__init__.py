@@ -6,5 +6,15 @@ from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
+from selfsup.objectives.supervised import Supervised
 
-__all__ = ["Classification", "Joint", "MaskedTokens", "NextSentence", "Objective", "ReplacedTokens", "SentenceOrder"]
+__all__ = [
+    "Classification",
+    "Joint",
+    "MaskedTokens",
+    "NextSentence",
+    "Objective",
+    "ReplacedTokens",
+    "SentenceOrder",
+    "Supervised",
+]

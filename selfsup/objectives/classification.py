@@ -1,53 +1,136 @@
-"""Classification: one label for a sequence or a pair."""
+"""Classification: which class, or which classes, a text or a pair of texts is of."""
 
-from typing import Any, ClassVar
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.random import Generator
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
-from selfsup.objectives.objective import Batch, Example, Objective
+from selfsup.objectives.objective import Batch, Example
+from selfsup.objectives.supervised import Supervised, few, in_float32
+from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
 
 
-class Classification(Objective):
-    """Which of some classes an example is of.
+class Classification(Supervised):
+    """Which of some classes a text is of, or a pair of texts.
 
-    Input: one or two `segments` of ids, cut from the longer one's end where the model reads less, and `label`, the
-    number of the class. Answer `label`: `labels` (examples).
+    Reads `text`, perhaps `text_pair`, and `label`, the name of a class; with `multi_label` a list of names, which may
+    be empty. A text that the model cannot read whole is cut at its end, the longer one of a pair first. Answer `label`:
+    `labels` (examples), or (examples, classes) of 0 and 1.
 
+    Args:
+        loss: "cross_entropy" (with `multi_label` one for each class, yes or no), or "squared_error" between the scores
+            and 1 for the right class, 0 for the others, to compare.
+        multi_label: an example may be of several classes, or of none.
+        class_weights: factor of the loss of each class by name (1 where one is not named), or "balanced": rare classes
+            count as much as frequent ones. With `multi_label`, of the yes of each class.
+        weight: factor of the loss in a `Joint`.
     Source:
-        Devlin et al. 2018, "BERT", section 4.1.
+        Devlin et al. 2018, "BERT", section 4.1; Hui & Belkin 2020, "Evaluation of Neural Architectures Trained with
+        Square Loss vs Cross-Entropy in Classification Tasks" (squared error on one-hot answers).
     """
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     name: ClassVar[str] = "label"
+    roles: ClassVar[tuple[str, ...]] = ("text", "label")
+    optional: ClassVar[tuple[str, ...]] = ("text_pair",)
 
-    @property
-    def packs(self) -> bool:
-        return False  # the head reads the first token of a row
+    def __init__(
+        self,
+        loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
+        multi_label: bool = False,
+        class_weights: Literal["balanced"] | dict[str, float] | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(weight)
+        self.loss_kind, self.multi_label, self.class_weights = loss, multi_label, class_weights
+        if isinstance(class_weights, dict) and min(class_weights.values(), default=1.0) <= 0:
+            raise ValueError(f"class_weights must be above 0, but {class_weights} came")
+
+    def bind(self, tokenizer, config) -> None:
+        super().bind(tokenizer, config)
+        self.encode_texts = batch_encoder(tokenizer)
+        self.names = [name for name, _ in sorted(self.label_ids.items(), key=lambda pair: pair[1])]
+        weights = self.class_weights if isinstance(self.class_weights, dict) else {}
+        if unknown := weights.keys() - self.label_ids.keys():
+            raise ValueError(f"class_weights name {', '.join(sorted(unknown))}, but the classes are {few(self.names)}")
+        self.factors = torch.tensor([weights.get(name, 1.0) for name in self.names])
+
+    def survey(self, examples: Sequence[Example]) -> list[str]:
+        counts = Counter(name for example in examples for name in self._names_of(example))
+        if self.class_weights == "balanced":
+            yes = sum(counts.values()) / len(counts)
+            self.class_weights = {
+                name: (len(examples) - count) / count if self.multi_label else yes / count
+                for name, count in counts.items()
+            }
+        return sorted(counts)
+
+    def _names_of(self, example: Example) -> list[str]:
+        return example["label"] if self.multi_label else [example["label"]]
+
+    def problem_type(self) -> str | None:
+        return "multi_label_classification" if self.multi_label else "single_label_classification"
+
+    def check(self, example: Example) -> None:
+        if not any(str(example.get(role) or "").strip() for role in ("text", "text_pair")):
+            raise ValueError("a text was wanted, but it is empty")
+        if unknown := [name for name in self._names_of(example) if name not in self.label_ids]:
+            raise ValueError(f"a label was wanted that is one of {few(self.names)}, but {unknown[0]!r} came")
 
     def encode(self, example: Example) -> Example:
-        if "label" not in example:
+        if "text" not in example:
             raise ValueError("Classification learns from labelled rows, but running text has no labels: leave it out")
-        segments = cut(example["segments"], (self.max_tokens or 10**9) - len(example["segments"]) - 1)
+        texts = [example["text"], *([example["text_pair"]] if example.get("text_pair") is not None else [])]
+        segments = [np.array(ids, dtype=np.int64) for ids in self.encode_texts(texts)]
+        segments = cut(segments, (self.max_tokens or 10**9) - len(segments) - 1)
         input_ids, token_type_ids = frame(segments, self.cls_id, self.sep_id)
-        return {"input_ids": input_ids, "token_type_ids": token_type_ids, "labels": np.int64(example["label"])}
-
-    def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
-        return dict(example)
+        fields = {"input_ids": input_ids, "token_type_ids": token_type_ids}
+        if example.get("label") is None:
+            return fields
+        if not self.multi_label:
+            return fields | {"labels": np.int64(self.label_ids[example["label"]])}
+        return fields | {"labels": np.array([[name in example["label"] for name in self.names]], dtype=np.float32)}
 
     def counts(self, batch: Batch, turn: str) -> dict[str, int]:
-        return {self.name: len(batch["labels"])}
+        return {self.name: len(batch["input_ids"])}
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        logits = outputs["logits"]
-        logits = logits if logits.dtype.itemsize >= 4 else logits.float()
-        return {self.name: cross_entropy(logits, batch["labels"], reduction="sum")}
+        logits, answers = in_float32(outputs["logits"]), batch["labels"]
+        factors = self.factors.to(logits)
+        if self.loss_kind == "squared_error":
+            wanted = answers if self.multi_label else one_hot(answers, len(self.names))
+            errors = mse_loss(logits, wanted.to(logits), reduction="none")
+            each = factors if self.multi_label else factors[answers, None]
+            return {self.name: (errors * each).sum()}
+        if self.multi_label:
+            return {self.name: binary_cross_entropy_with_logits(logits, answers.to(logits), pos_weight=factors,
+                                                                reduction="sum")}  # fmt: skip
+        return {self.name: cross_entropy(logits, answers, weight=factors, reduction="sum")}
+
+    def _chosen(self, logits: Tensor) -> Tensor:
+        if not self.multi_label:
+            return logits.argmax(dim=-1)
+        return logits > (0.5 if self.loss_kind == "squared_error" else 0.0)
 
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        return {self.name: (outputs["logits"].argmax(dim=-1) == batch["labels"]).sum()}
+        right = self._chosen(outputs["logits"]) == batch["labels"]
+        return {self.name: (right.all(dim=-1) if self.multi_label else right).sum()}
+
+    def predict(self, outputs: Any, batch: Batch) -> list[Any]:
+        return self._chosen(outputs["logits"]).tolist()
+
+    def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
+        if self.multi_label:
+            return [name for name, chosen in zip(self.names, predictions[0], strict=True) if chosen]
+        return self.names[predictions[0]]
+
+    def reference(self, example: Example) -> Any:
+        return example["label"]
 
 
 def cut(segments: list[np.ndarray], room: int) -> list[np.ndarray]:

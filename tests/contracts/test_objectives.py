@@ -13,7 +13,23 @@ from torch import Tensor, nn
 import selfsup.models
 import selfsup.objectives
 from selfsup.data.collate import collate
-from selfsup.objectives import Joint, Objective
+from selfsup.objectives import Joint, Objective, Supervised
+
+LABELS = ["no", "yes"]
+WORDS = "the old house stands by the river".split()
+
+
+def raw_example(objective: Objective, segments: list[np.ndarray], number: int):
+    """What any objective may read: segments of running text, or the roles of a labelled row."""
+    if not isinstance(objective, Supervised):
+        return {"segments": segments, "stranger": number % 2 == 1}
+    words = [*WORDS[number:], *WORDS[:number]]
+    label = LABELS[number % 2]
+    answer = {"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]}
+    roles = {"text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
+             "tags": [LABELS[len(word) % 2] for word in words],
+             "question": "what is it?", "context": " ".join(words), "answers": answer}  # fmt: skip
+    return {role: roles[role] for role in (*objective.roles, *objective.optional) if role in roles}
 
 
 def found() -> list[type[Objective]]:
@@ -30,7 +46,7 @@ def test_the_room_exports_all_that_is_found():
     assert {"MaskedTokens", "SentenceOrder", "NextSentence", "ReplacedTokens", "Classification"} <= {
         kind.__name__ for kind in found()
     }
-    assert {kind.__name__ for kind in found()} | {"Joint", "Objective"} == set(selfsup.objectives.__all__)
+    assert {kind.__name__ for kind in found()} | {"Joint", "Objective", "Supervised"} == set(selfsup.objectives.__all__)
 
 
 @pytest.fixture(params=[*found(), Joint], ids=lambda kind: kind.__name__)
@@ -39,6 +55,8 @@ def objective(request, tiny_tokenizer, tiny_config) -> Objective:
         joint = Joint({"tokens": selfsup.objectives.MaskedTokens(), "order": selfsup.objectives.SentenceOrder()})
     else:
         joint = request.param()
+    tiny_config.label2id = {name: number for number, name in enumerate(LABELS)}
+    tiny_config.id2label = dict(enumerate(LABELS))
     joint.bind(tiny_tokenizer, tiny_config)
     return joint
 
@@ -57,7 +75,7 @@ def batch(objective, segments):
     """Three rows of two examples, or six of one."""
 
     def example(number: int, seed: int = 0):
-        raw = {"segments": segments(number, objective.num_segments), "stranger": number % 2 == 1, "label": number % 2}
+        raw = raw_example(objective, segments(number, objective.num_segments), number)
         return objective.corrupt(objective.encode(raw), rng=np.random.default_rng((seed, number)), progress=0.0)
 
     def made(seed: int = 0, times: int = 1):
@@ -92,12 +110,12 @@ def counts_of(objective, batch) -> dict[str, int]:
 def test_repeats_itself_under_the_same_seed(objective, batch):
     one, same, other = batch(0), batch(0), batch(1)
     assert all(torch.equal(one[name], same[name]) for name in one)
-    if not objective.strangers and objective.auto_class != "AutoModelForSequenceClassification":  # they draw nothing
+    if not objective.strangers and not isinstance(objective, Supervised):  # they draw nothing
         assert any(one[name].shape != other[name].shape or not torch.equal(one[name], other[name]) for name in one)
 
 
 def test_encoding_is_always_the_same_and_corrupting_leaves_it_alone(objective, segments):
-    raw = {"segments": segments(0, objective.num_segments), "stranger": True, "label": 1}
+    raw = raw_example(objective, segments(0, objective.num_segments), 1)
     example, again = objective.encode(raw), objective.encode(raw)
     for seed in range(5):
         objective.corrupt(example, rng=np.random.default_rng(seed), progress=None)
@@ -107,6 +125,8 @@ def test_encoding_is_always_the_same_and_corrupting_leaves_it_alone(objective, s
 
 def test_keeps_its_arguments(objective):
     """A run goes on only with those it was begun with, and finds them as attributes; `weights` holds the weight."""
+    if isinstance(objective, Supervised):
+        pytest.skip("fine-tuning is no run to go on with")
     for member in getattr(objective, "members", [objective]):
         for name in set(inspect.signature(type(member).__init__).parameters) - {"self", "weight"}:
             assert isinstance(getattr(member, name, None), str | int | float), f"{type(member).__name__}.{name}"
@@ -170,3 +190,32 @@ def test_learns_a_batch_by_heart(objective, batch, players):
     for turn in objective.turns:
         hits = objective.hits(objective.forward(players, rows, turn), rows, turn)
         assert all(hit == objective.counts(rows, turn)[name] for name, hit in hits.items())
+
+
+def test_supervised_ones_conclude_what_they_learnt(objective, players):
+    """After learning some examples by heart, the conclusions are their answers, and scoring needs no answers."""
+    if not isinstance(objective, Supervised):
+        pytest.skip("its answers are hidden text")
+    examples = [raw_example(objective, [], number) for number in range(4)]
+    for example in examples:
+        objective.check(example)
+    rows = [(number, part) for number, example in enumerate(examples) for part in objective.parts(example)]
+    batch = collate([[objective.encode(part)] for _, part in rows], padding=objective.padding)
+    optimizer = torch.optim.Adam(players["model"].parameters(), lr=0.01)
+    for _ in range(150):
+        losses = objective.loss(objective.forward(players, batch, "model"), batch, "model")
+        optimizer.zero_grad()
+        torch.stack([*losses.values()]).sum().backward()
+        optimizer.step()
+    answers = ("label", "tags", "answers", "number")
+    bare = [{role: value for role, value in example.items() if role not in answers} for example in examples]
+    parts = [objective.parts(example) for example in bare]
+    unseen = collate([[objective.encode(part)] for some in parts for part in some], padding=objective.padding)
+    assert "labels" not in unseen
+    predictions = iter(objective.predict(objective.forward(players, unseen, "model"), unseen))
+    for example, blank, some in zip(examples, bare, parts, strict=True):
+        concluded, reference = objective.conclude(blank, [next(predictions) for _ in some]), objective.reference(example)
+        if "answers" in example:
+            assert concluded["prediction_text"] in reference["text"]
+        else:
+            assert concluded == reference

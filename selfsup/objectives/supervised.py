@@ -1,0 +1,89 @@
+"""The contract of an objective whose answers come with the examples: what it reads, predicts and concludes."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from numpy.random import Generator
+from torch import Tensor
+
+from selfsup.objectives.objective import Batch, Example, Objective
+
+
+class Supervised(Objective):
+    """What a task is learnt with. An example is raw, by role: {"text": "so dull", "label": "negative"}.
+
+    An example is cut into parts (one; windows of a long passage), each part is a row of a batch, each row gives a small
+    prediction, and the predictions of an example's rows give its own. Nothing as large as logits outlives a batch.
+    Training and scoring see the same rows.
+    """
+
+    roles: ClassVar[tuple[str, ...]]  # that every example has
+    optional: ClassVar[tuple[str, ...]] = ()  # that it may have
+
+    def bind(self, tokenizer, config) -> None:
+        super().bind(tokenizer, config)
+        self.label_ids: dict[str, int] = dict(config.label2id)
+        if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa and its like tell segments apart by [SEP] alone
+            self.fields.discard("token_type_ids")
+
+    @property
+    def packs(self) -> bool:
+        return False  # a row is one example or one part of it
+
+    def survey(self, examples: Sequence[Example]) -> list[str]:
+        """Look at all examples to be learnt from, once, before there is a model.
+
+        Args:
+            examples: raw ones.
+        Returns:
+            the labels to choose from, in the order of their ids; none where answers are no labels.
+        """
+        return []
+
+    def problem_type(self) -> str | None:
+        """What `config.problem_type` is to be, for heads that transformers reads it for."""
+        return None
+
+    @abstractmethod
+    def check(self, example: Example) -> None:
+        """Refuse what cannot be learnt from; for what is read alone see `parts`.
+
+        Args:
+            example: a raw one, with its answer.
+        Raises:
+            ValueError: what was wanted and what came, without the number of the row, which the caller knows.
+        """
+
+    def parts(self, example: Example) -> list[Example]:
+        """A raw example as one raw example for each row; the answer may be absent where only predictions are wanted."""
+        return [example]
+
+    @abstractmethod
+    def encode(self, example: Example) -> Example:
+        """One of the `parts`, to numbers; without an answer where the example has none."""
+
+    def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
+        return dict(example)
+
+    @abstractmethod
+    def predict(self, outputs: Any, batch: Batch) -> list[Any]:
+        """A small prediction for each row of a batch: a number, a few spans; on the CPU."""
+
+    @abstractmethod
+    def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
+        """The prediction for an example, in the words of its answer, of those for its `parts` in order."""
+
+    @abstractmethod
+    def reference(self, example: Example) -> Any:
+        """The answer of an example, as metrics compare it with what `conclude` gives."""
+
+
+def in_float32(logits: Tensor) -> Tensor:
+    """Scores of 16 bits, as autocast leaves them, as 32: losses and probabilities want them."""
+    return logits if logits.dtype.itemsize >= 4 else logits.float()
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of some names, for a sentence."""
+    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
