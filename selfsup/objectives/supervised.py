@@ -66,6 +66,10 @@ class Supervised(Objective):
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         return dict(example)
 
+    def answered(self, batch: Batch) -> bool:
+        """Whether a batch holds answers, so that it has a loss."""
+        return "labels" in batch
+
     @abstractmethod
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         """A small prediction for each row of a batch: a number, a few spans; on the CPU."""
@@ -76,7 +80,20 @@ class Supervised(Objective):
 
     @abstractmethod
     def reference(self, example: Example) -> Any:
-        """The answer of an example, as metrics compare it with what `conclude` gives."""
+        """The answer of an example, as metrics compare it with a `scored` conclusion."""
+
+    def settle(self, conclusions: Sequence[Any], examples: Sequence[Example], config) -> None:
+        """Choose what is left to choose when all is learnt, a threshold for instance, and write it into `config`.
+
+        Args:
+            conclusions: on the slice that chose the epoch.
+            examples: of that slice.
+            config: of the model, exported with it.
+        """
+
+    def scored(self, conclusion: Any) -> Any:
+        """What metrics read of a conclusion."""
+        return conclusion
 
 
 def in_float32(logits: Tensor) -> Tensor:
