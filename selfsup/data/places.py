@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,11 @@ def hub_splits(builder: Any) -> list[str]:
     return [str(split) for split in builder.info.splits or builder.config.data_files or ()]
 
 
-def hub_rows(builder: Any, split: str, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a data set of the Hub, streamed.
-
-    Raises:
-        ValueError: the Hub could not be read on.
-    """
+@contextmanager
+def hub_explained(name: str) -> Iterator[None]:
+    """Turn what the Hub's client says while it reads into one sentence for the user."""
     try:
-        yield from builder.as_streaming_dataset(split=split)
+        yield
     except Exception as error:  # whatever the Hub's client, the network or a broken file raises
         raise ValueError(
             f"{name} could not be read on from the Hub ({type(error).__name__}: "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selfsup.data.files import LONE_SURROGATE, decoded, explained, json_lines
-from selfsup.data.places import Source, ending, find_files, hub_builder, hub_rows, hub_splits, listed
+from selfsup.data.places import Source, ending, find_files, hub_builder, hub_explained, hub_splits, listed
 
 _PIECE = 1_000_000  # characters of a document that are in memory at once
 
@@ -95,9 +95,13 @@ class HubText(Text):
 
     def _documents(self) -> Iterator[Iterable[str]]:
         column = None
-        for row in hub_rows(self.builder, self.source.split, self.name):
+        for row in self._rows():
             column = column or _choose_column(row, (k for k in row if isinstance(row[k], str)), self.column, self.name)
             yield (row[column] or "",)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        with hub_explained(self.name):
+            yield from self.builder.as_streaming_dataset(split=self.source.split)
 
 
 def find_text(name: str, *, split: str = "train", data_root: Path | None = None, column: str = "text") -> Text:
