@@ -101,6 +101,13 @@ def is_path(name: str, formats: tuple[str, ...] = TEXTS) -> bool:
     return bool(ending(Path(name), formats) or name.startswith((".", "~", "/")) or not _NAME.match(name))
 
 
+def is_here(name: str, data_root: Path | None = None, *, formats: tuple[str, ...] = TEXTS) -> bool:
+    """Is this name a path, or in a mirror of the Hub?"""
+    if is_path(name, formats) or Path(name).exists():
+        return True
+    return _mirror(Source.parse(name), data_root, formats) is not None
+
+
 def ending(path: Path, formats: tuple[str, ...] = TEXTS) -> str | None:
     """The ending of a data file; None for folders, pipes, hidden and other files."""
     if path.name.startswith(".") or (path.exists() and not path.is_file()):

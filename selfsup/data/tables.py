@@ -110,7 +110,7 @@ class HubRows:
     @property
     def origin(self) -> tuple[str, ...]:
         """What was read; no part of it may be learnt from and scored on."""
-        return (str(self.source),)
+        return (f"{self.name}, {self.source.split}",)
 
     @cached_property
     def _stream(self) -> Any:
