@@ -214,7 +214,10 @@ def test_supervised_ones_conclude_what_they_learnt(objective, players):
     assert "labels" not in unseen
     predictions = iter(objective.predict(objective.forward(players, unseen, "model"), unseen))
     for example, blank, some in zip(examples, bare, parts, strict=True):
-        concluded, reference = objective.conclude(blank, [next(predictions) for _ in some]), objective.reference(example)
+        concluded, reference = (
+            objective.conclude(blank, [next(predictions) for _ in some]),
+            objective.reference(example),
+        )
         if "answers" in example:
             assert concluded["prediction_text"] in reference["text"]
         else:
