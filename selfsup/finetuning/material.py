@@ -39,7 +39,7 @@ class Material:
         """The objective of the task, as it is when this learner learns it; it has seen the training examples."""
         objective = self.task.objective()
         objective.survey(self.train)
-        objective.bind(learner.tokenizer, config_of(learner, self.labels))
+        bind(objective, learner, self.labels)
         return objective
 
 
@@ -66,7 +66,7 @@ def open_material(
     objective = task.objective()
     names = objective.survey(read.train.examples)
     labels = _as_learnt(learner, (read.labels or tuple(names)) if names else ())
-    objective.bind(learner.tokenizer, config_of(learner, labels))
+    bind(objective, learner, labels)
     train, held_out = (
         checked(table, objective.check, skip_bad_rows=choice.skip_bad_rows) for table in (read.train, read.held_out)
     )
@@ -75,6 +75,13 @@ def open_material(
     for line in dict.fromkeys(line for line in lines if line):
         say(line)
     return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human)
+
+
+def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None:
+    """Bind an objective that has seen the training examples, as when this learner learns it."""
+    config = config_of(learner, labels)
+    config.update(objective.findings())
+    objective.bind(learner.tokenizer, config)
 
 
 def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:

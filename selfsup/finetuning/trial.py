@@ -143,7 +143,8 @@ def run_trial(
                       score=score, label="/".join(folder.parts[-2:]))  # fmt: skip
     if held_back:
         last = assess(model, objective, held_back, accelerator=accelerator)
-        objective.settle(last.conclusions, held_back, model.config)
+        objective.settle(held_back, last.conclusions, score.metrics[0])
+        model.config.update(objective.findings())
     found = assess(model, objective, held_out, accelerator=accelerator)
     curve[-1]["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
@@ -203,7 +204,7 @@ def build_learner(
 
     Args:
         learner: what learns.
-        objective: not yet bound.
+        objective: not yet bound; it has seen the training examples.
         labels: names in the order of their ids; empty where answers are no labels.
         seed: of the new weights.
         dropout: in place of what the model was pretrained with.
@@ -222,7 +223,9 @@ def build_learner(
         shape = deepcopy(learner.start)
         for name, value in (settings | ({} if dropout is None else {"dropout": dropout})).items():
             setattr(shape, name, value)
-        return auto.from_config(shape)
+        model = auto.from_config(shape)
+        model.config.update(objective.findings())
+        return model
     with opening(f"a trained model for {objective.auto_class} is wanted", learner.start):
         shape = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code, **settings)
         if dropout is not None and hasattr(shape, "dropout"):
@@ -237,6 +240,7 @@ def build_learner(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
         )
+    model.config.update(objective.findings())
     return model
 
 
