@@ -10,11 +10,11 @@ import numpy as np
 from accelerate import Accelerator
 
 from selfsup.finetuning.baselines import baseline
+from selfsup.finetuning.figures import between, interval, spread
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import draw_share, hold_back
 from selfsup.finetuning.trial import Learner, Scorer, Trial, run_trial
-from selfsup.metrics.bootstrap import bootstrap
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -22,9 +22,6 @@ from selfsup.training.summary import table
 PRETRAINED, SCRATCH = "pretrained", "from scratch"
 ARMS = (PRETRAINED, SCRATCH)
 SHARE, SWEEP = 1_000_033, 1_000_037  # keys of chance
-INTERVAL_SEED = 0  # the same draws for all: equal answers have equal intervals
-
-Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,17 @@ def compare(
             examples = draw_share(material.train, share, rng=text_rng(seed, SHARE, 0))
             for arm in ARMS:
                 trials[arm].append(
-                    run_trial(arms[arm], material.task, examples, material.held_out, settings[arm],
-                              place / f"{arm.replace(' ', '-')}-{seed}", labels=material.labels, seed=seed,
-                              accelerator=accelerator)  # fmt: skip
+                    run_trial(
+                        arms[arm],
+                        material.task,
+                        examples,
+                        material.held_out,
+                        settings[arm],
+                        place / f"{arm.replace(' ', '-')}-{seed}",
+                        labels=material.labels,
+                        seed=seed,
+                        accelerator=accelerator,
+                    )  # fmt: skip
                 )
         tallies = {
             arm: np.stack([score.tallies(trial.conclusions, material.held_out) for trial in done])
@@ -153,18 +158,6 @@ def compare(
             "seconds": {arm: sum(trial.seconds for trial in done) for arm, done in trials.items()},
         }
     return result
-
-
-def interval(tallies: np.ndarray, score: Scorer, against: np.ndarray | None = None) -> Interval:
-    """Mean over seeds and 95 % interval of the figure of a task, or of a paired difference.
-
-    Args:
-        tallies: (seeds, examples, k).
-        score: of the task.
-        against: the same for what is subtracted.
-    """
-    rng = np.random.default_rng(INTERVAL_SEED)
-    return bootstrap(tallies, against, rng=rng, figure=score.figure)
 
 
 def report(results: Mapping[str, dict[str, Any]], folder: Path, *, title: str) -> None:
@@ -195,27 +188,16 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path, *, title: str) -
     }
     baselines = {f"{task}: {result['metric']}": result["baseline"] for task, result in results.items()}
     draw_bands(panels, folder / "labels.png", title=title, baselines=baselines, across="labelled examples")
-    draw_bands(_curves(results), folder / "curves.png", title=f"{title}: the slice that chooses the epoch",
-               baselines={}, across="steps", logarithmic=False)  # fmt: skip
+    curves = {
+        panel: {
+            arm: spread(found["curves"][arm], f"slice_{result['metric']}")
+            for found in [result["shares"][max(result["shares"])]]
+            for arm in ARMS
+        }
+        for panel, result in zip(panels, results.values(), strict=True)
+    }
+    drawn = {panel: {arm: points for arm, points in lines.items() if points} for panel, lines in curves.items()}
+    if any(drawn.values()):
+        draw_bands(drawn, folder / "curves.png", title=f"{title}: the slice that chooses the epoch", across="steps",
+                   logarithmic=False)  # fmt: skip
     print(f"pictures  {folder / 'labels.png'}, {folder / 'curves.png'}\nfigures   {folder / 'comparison.json'}")
-
-
-def _curves(results: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, float, float, float]]]]:
-    """By task and arm, the score on the slice after each epoch with most labels: mean, least and most of the seeds."""
-    panels = {}
-    for task, result in results.items():
-        found = result["shares"][max(result["shares"])]
-        lines: dict[str, list[tuple[float, float, float, float]]] = {}
-        for arm, curves in found["curves"].items():
-            name = f"slice_{result['metric']}"
-            epochs = [[line for line in at if name in line] for at in zip(*curves, strict=False)]
-            points = [(lines[0]["step"], [line[name] for line in lines]) for lines in epochs if lines]
-            lines[arm] = [(step, float(np.mean(values)), min(values), max(values)) for step, values in points]
-        panels[f"{task}: {result['metric']}"] = {arm: points for arm, points in lines.items() if points}
-    return {name: panel for name, panel in panels.items() if panel}
-
-
-def between(found: Interval, sign: str = "") -> str:
-    """A mean and its interval, in hundredths."""
-    mean, low, high = (format(100 * value, f"{sign}.1f") for value in found)
-    return f"{mean}  ({low} to {high})"

@@ -106,7 +106,9 @@ def fine_tune(
         ValueError: a loss was not finite, or weights were to be sharded.
     """
     if is_wanted():
-        raise ValueError("fine-tuning does not shard weights: launch with scripts/launch/ddp.yaml, gpu.yaml or cpu.yaml")
+        raise ValueError(
+            "fine-tuning does not shard weights: launch with scripts/launch/ddp.yaml, gpu.yaml or cpu.yaml"
+        )
     rows = [objective.encode(part) for example in examples for part in objective.parts(example)]
     per_epoch = math.ceil(len(rows) / config.batch_size)
     epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from selfsup.finetuning.baselines import baseline
-from selfsup.finetuning.comparison import between, interval
+from selfsup.finetuning.figures import between, interval
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.trial import Learner, Scorer, Trial
 from selfsup.objectives import MaskedTokens, NextSentence, Objective, SentenceOrder

@@ -124,7 +124,8 @@ def run_trial(
     objective = task.objective()
     asked = {
         "model": learner.fingerprint(),
-        "task": [repr(task.objective), repr(task.metrics)],
+        "objective": f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}",
+        "metrics": repr(task.metrics),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),
