@@ -1,8 +1,8 @@
-"""What pretraining is worth: the same network on the same examples, pretrained and from scratch, with fewer labels too."""
+"""What pretraining is worth: one network pretrained and from scratch, on the same examples and on few of them."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 

@@ -23,9 +23,7 @@ def interval(tallies: np.ndarray, score: Scorer, against: np.ndarray | None = No
     return bootstrap(tallies, against, rng=rng, figure=score.figure)
 
 
-def spread(
-    curves: Sequence[Sequence[Mapping[str, float]]], name: str
-) -> list[tuple[float, float, float, float]]:
+def spread(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> list[tuple[float, float, float, float]]:
     """A figure after each epoch that all seeds reached: step, mean, least and most."""
     epochs = [[line[name] for line in lines if name in line] for lines in zip(*curves, strict=False)]
     steps = [lines[0]["step"] for lines in zip(*curves, strict=False)]

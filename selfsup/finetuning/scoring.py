@@ -191,4 +191,3 @@ def present(result: Mapping[str, Any], folder: Path) -> None:
         print(f"model    {folder / 'model'}  (seed {result['best_seed']}, the best on its slice of training)")
     else:
         print("folds leave no model: run again without --folds for one")
-
