@@ -1,5 +1,6 @@
 """What is learnt from: every file one objective. Importing the room makes their class names known to commands."""
 
+from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
@@ -7,8 +8,10 @@ from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
 from selfsup.objectives.supervised import Supervised
+from selfsup.objectives.tagging import Tagging
 
 __all__ = [
+    "AnswerSpan",
     "Classification",
     "Joint",
     "MaskedTokens",
@@ -17,4 +20,5 @@ __all__ = [
     "ReplacedTokens",
     "SentenceOrder",
     "Supervised",
+    "Tagging",
 ]

@@ -118,7 +118,7 @@ class Objective(ABC):
         return {}
 
 
-_ANSWERS = {"labels", "next_sentence_label"}
+_ANSWERS = {"labels", "next_sentence_label", "start_positions", "end_positions"}
 PAIR_HEAD = "AutoModelForNextSentencePrediction"
 
 

@@ -24,6 +24,8 @@ class Supervised(Objective):
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
         self.label_ids: dict[str, int] = dict(config.label2id)
+        if self.max_tokens is not None:  # RoBERTa counts positions from 2, and its tokenizer knows
+            self.max_tokens = min(self.max_tokens, tokenizer.model_max_length)
         if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa and its like tell segments apart by [SEP] alone
             self.fields.discard("token_type_ids")
 
@@ -37,9 +39,13 @@ class Supervised(Objective):
         Args:
             examples: raw ones.
         Returns:
-            the labels to choose from, in the order of their ids; none where answers are no labels.
+            the names of the scores that the head gives, in the order of their ids: the labels to choose from, if any.
         """
         return []
+
+    def findings(self) -> dict[str, Any]:
+        """What examples taught that predictions need, by name; the caller puts it into the config, `bind` takes it."""
+        return {}
 
     def problem_type(self) -> str | None:
         """What `config.problem_type` is to be, for heads that transformers reads it for."""
@@ -54,6 +60,10 @@ class Supervised(Objective):
         Raises:
             ValueError: what was wanted and what came, without the number of the row, which the caller knows.
         """
+
+    def notes(self, example: Example) -> list[str]:
+        """What of an example is not read as it came, a sentence each; for the caller to count and to name."""
+        return []
 
     def parts(self, example: Example) -> list[Example]:
         """A raw example as one raw example for each row; the answer may be absent where only predictions are wanted."""
@@ -74,9 +84,22 @@ class Supervised(Objective):
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
         """The prediction for an example, in the words of its answer, of those for its `parts` in order."""
 
+    def settle(self, examples: Sequence[Example], conclusions: Sequence[Any], metric: Any) -> None:
+        """Choose what is best chosen once trained, such as a threshold; `conclude` and `findings` know it from then on.
+
+        Args:
+            examples: raw ones with answers, that were not learnt from.
+            conclusions: of each.
+            metric: of the task.
+        """
+
+    def scored(self, conclusion: Any) -> Any:
+        """What metrics see of a conclusion."""
+        return conclusion
+
     @abstractmethod
     def reference(self, example: Example) -> Any:
-        """The answer of an example, as metrics compare it with what `conclude` gives."""
+        """The answer of an example, as metrics compare it with what `scored` gives."""
 
 
 def in_float32(logits: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int) -> tuple[np.ndarray, np.ndarray]:
+def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int, *, gap: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Join segments into `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
 
     Args:
         segments: one or two arrays (tokens) of ids.
         cls_id: id of the token that opens.
         sep_id: id of the token that closes each segment.
+        gap: how many of them stand between two; RoBERTa has 2.
     Returns:
         `input_ids` and `token_type_ids`, (tokens) int64; type 0 up to the first `sep_id`, 1 after it.
     Raises:
@@ -24,6 +25,7 @@ def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int) -> tuple[np.
     """
     if len(segments) not in (1, 2):
         raise ValueError(f"One or two segments can be framed, but {len(segments)} came: join or split them first.")
-    input_ids = np.concatenate([[cls_id], *(part for segment in segments for part in (segment, [sep_id]))])
-    token_type_ids = np.repeat([0, 1][: len(segments)], [len(segment) + 1 for segment in segments])
+    closed = [np.append(segment, [sep_id] * times) for segment, times in zip(segments[::-1], (1, gap), strict=False)]
+    input_ids = np.concatenate([[cls_id], *closed[::-1]])
+    token_type_ids = np.repeat([0, 1][: len(segments)], [len(segment) for segment in closed[::-1]])
     return input_ids.astype(np.int64), np.concatenate([[0], token_type_ids])

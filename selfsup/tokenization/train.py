@@ -30,7 +30,7 @@ _STAND_INS = {
     "[": (r"\[(?=(?:PAD|UNK|CLS|SEP|MASK)\])", f"{_ESCAPE}2"),
     "<": (r"<(?=0x[0-9A-F]{2}>)", f"{_ESCAPE}3"),
 }
-_ESCAPED = re.compile("|".join(pattern for pattern, _ in _STAND_INS.values()))
+ESCAPED = re.compile("|".join(pattern for pattern, _ in _STAND_INS.values()))
 
 
 def train_tokenizer(
@@ -112,15 +112,11 @@ def escape(text: str) -> str:
     """
     if not any(char in text for char in _STAND_INS):
         return text
-    return _ESCAPED.sub(lambda match: _STAND_INS[match[0]][1], text)
+    return ESCAPED.sub(lambda match: _STAND_INS[match[0]][1], text)
 
 
 def convert(processor: sentencepiece.SentencePieceProcessor, kind: Literal["unigram", "bpe"]) -> Tokenizer:
     """Rebuild a SentencePiece model of ours as a Hugging Face tokenizer that gives the same ids.
-
-    The first `Metaspace` puts a mark before the first word. Its own mark is a space, of which none is left by then: so
-    it also marks a text that starts with a space, and, unlike the normalizer `Prepend`, it leaves what follows a
-    special token alone. In "[MASK]." the full stop stays glued.
 
     Args:
         processor: a model with identity normalisation, byte fallback and the special tokens in their places.
@@ -140,16 +136,7 @@ def convert(processor: sentencepiece.SentencePieceProcessor, kind: Literal["unig
             byte_fallback=True,
         )
     )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(Regex(pattern), stand_in) for pattern, stand_in in _STAND_INS.values()]
-        + [normalizers.Replace(" ", MARK)]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Metaspace(" ", prepend_scheme="first", split=False),
-            pre_tokenizers.Metaspace(MARK, prepend_scheme="never", split=True),
-        ]
-    )
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer(), pre_tokenizer()
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
         + [decoders.Replace(stand_in, char) for char, (_, stand_in) in reversed(_STAND_INS.items())]
@@ -161,6 +148,29 @@ def convert(processor: sentencepiece.SentencePieceProcessor, kind: Literal["unig
         special_tokens=[(token, i) for i, token in enumerate(SPECIAL) if token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def normalizer() -> normalizers.Normalizer:
+    """The fast tokenizer's `escape`, and a mark for every space."""
+    return normalizers.Sequence(
+        [normalizers.Replace(Regex(pattern), stand_in) for pattern, stand_in in _STAND_INS.values()]
+        + [normalizers.Replace(" ", MARK)]
+    )
+
+
+def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """A mark before the first word, and a cut before every mark.
+
+    The first `Metaspace` puts a mark before the first word. Its own mark is a space, of which none is left by then: so
+    it also marks a text that starts with a space, and, unlike the normalizer `Prepend`, it leaves what follows a
+    special token alone. In "[MASK]." the full stop stays glued.
+    """
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(" ", prepend_scheme="first", split=False),
+            pre_tokenizers.Metaspace(MARK, prepend_scheme="never", split=True),
+        ]
+    )
 
 
 def cut(text: str) -> Iterator[str]:
