@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ class DataChoice:
     """Which data a task learns from and is scored on.
 
     Args:
-        name: of a data set that the task knows (sick), of another of its kind, or of a file or folder: .parquet, .jsonl,
-            .jsonl.gz, .csv or .tsv.
+        name: of a data set that the task knows (sick), of another of its kind, or of a file or folder (.parquet,
+            .jsonl, .jsonl.gz, .csv, .tsv).
         columns: of the roles, where they are called otherwise: {text: sentence_A}.
         labels: names of numbered labels, from 0 on, where the data does not name them.
         train: split, or file, to learn from.
@@ -77,7 +78,13 @@ def read_task(task: Task, choice: DataChoice = DataChoice(), data_root: Path | N
     """
     name = choice.train if choice.name is None and choice.train and is_path(choice.train, TABLES) else choice.name
     data = task.choose(name, choice.columns, choice.labels)
-    tables = [read_split(task, data, choice.train or data.train, choice, data_root)]
+    try:
+        tables = [read_split(task, data, choice.train or data.train, choice, data_root)]
+    except ValueError as error:
+        near = get_close_matches(name or "", [known.names[-1] for known in task.data], 1)
+        if not near or not str(error).startswith("Nothing is called"):
+            raise
+        raise ValueError(f"{error}; did you mean {near[0]}?") from error
     for further in choice.also:
         other = _further(task, further, data)
         tables.append(read_split(task, other, other.train, choice, data_root))
@@ -198,9 +205,9 @@ def _drawn(table: Table, most: int | None) -> Table:
 def _keep_apart(train: Table, held_out: Table, asked: str) -> None:
     if both := set(train.origin) & set(held_out.origin):
         raise ValueError(
-            f"What is learnt from must not be scored on, but {listed(Path(one).name for one in sorted(both))} is both, "
-            f"and has no split {asked!r}: name another file or split with --data.held_out, or hold out a share of the "
-            "rows with --data.held_out 0.1"
+            f"What is learnt from must not be scored on, but {listed(Path(one).name for one in sorted(both))} would be "
+            f"both ({asked!r} tells no other part of it): name another file or split with --data.held_out, or hold out "
+            "a share of the rows with --data.held_out 0.1"
         )
 
 

@@ -50,9 +50,10 @@ class DataSet:
     human: Human | None = None
 
     @property
-    def short(self) -> str:
-        """The last part of the name."""
-        return self.name.partition("@")[0].rstrip("/").rpartition("/")[2]
+    def names(self) -> tuple[str, ...]:
+        """All that it goes by; the last is its shortest."""
+        bare = self.name.partition("@")[0]
+        return tuple(name for name in (self.name, self.hub, bare, bare.rpartition("/")[2]) if name)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Task:
         """
         if name is None and not self.data:
             raise ValueError(f"The task {self.name} has no data of its own: bring some with --data.name my.jsonl")
-        known = [data for data in self.data if name is None or name in (data.name, data.hub, data.short)]
+        known = [data for data in self.data if name is None or name in data.names]
         if known:
             found = known[0]
         else:

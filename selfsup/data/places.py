@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from selfsup.data.files import explained
 
 TEXTS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
 TABLES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".tsv")
+_ALIASES = {"validation": ("validation", "dev", "valid", "val")}
 _NAMED_AFTER_SPLIT = re.compile(r"(train|validation|test)(-\d+-of-\d+)?$")
 _NAME = re.compile(r"(?P<id>[\w-][\w.-]*(/[\w-][\w.-]*)?)(/(?P<config>[\w-][\w.-]*))?(@(?P<revision>[\w./-]+))?$")
 
@@ -140,6 +141,18 @@ def hub_splits(builder: Any) -> list[str]:
     return [str(split) for split in builder.info.splits or builder.config.data_files or ()]
 
 
+def known_split(split: str, there: Collection[str], where: str) -> str:
+    """What a split is called where it is; validation is also called dev.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    found = next((name for name in _ALIASES.get(split, (split,)) if name in there), None)
+    if found is None:
+        raise ValueError(f"{where} has no split {split!r}; choose from {listed(there)}.")
+    return found
+
+
 @contextmanager
 def hub_explained(name: str) -> Iterator[None]:
     """Turn what the Hub's client says while it reads into one sentence for the user."""
@@ -206,6 +219,4 @@ def _splits(folder: Path, formats: tuple[str, ...], *, any_name: bool = False) -
 
 
 def _of_split(folder: Path, splits: dict[str, tuple[Path, ...]], split: str) -> tuple[Path, ...]:
-    if split not in splits:
-        raise ValueError(f"{folder} has no split {split!r}; choose from {listed(splits)}.")
-    return splits[split]
+    return splits[known_split(split, splits, str(folder))]

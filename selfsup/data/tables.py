@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from selfsup.data.files import explained, json_lines, lines_of
-from selfsup.data.places import TABLES, Source, ending, find_files, hub_builder, hub_explained, hub_splits, listed
+from selfsup.data.places import (
+    TABLES,
+    Source,
+    ending,
+    find_files,
+    hub_builder,
+    hub_explained,
+    hub_splits,
+    known_split,
+    listed,
+)
 
 Row = dict[str, Any]
 
@@ -151,11 +161,9 @@ def find_rows(name: str, *, split: str, data_root: Path | None = None) -> FileRo
     """
     if files := find_files(name, split, data_root, formats=TABLES):
         return FileRows(name, files)
-    source = Source.parse(name, split)
-    builder = hub_builder(source, data_root)
-    if split not in hub_splits(builder):
-        raise ValueError(f"{name} has no split {split!r} on the Hub; choose from {listed(hub_splits(builder))}.")
-    return HubRows(name, source, builder)
+    builder = hub_builder(Source.parse(name, split), data_root)
+    found = known_split(split, hub_splits(builder), f"{name} on the Hub")
+    return HubRows(name, Source.parse(name, found), builder)
 
 
 def _names(feature: Any) -> tuple[str, ...]:
