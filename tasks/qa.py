@@ -1,5 +1,7 @@
 """Where in a passage is the answer to a question?"""
 
+from functools import partial
+
 from selfsup.metrics import Squad
 from selfsup.objectives import AnswerSpan
 from selfsup.task import DataSet, Human, Task
@@ -7,7 +9,7 @@ from selfsup.task import DataSet, Human, Task
 ROLES = {"question": "question", "context": "context", "answers": "answers"}
 
 task = Task(
-    objective=AnswerSpan,
+    objective=partial(AnswerSpan, window=256),
     metrics=(Squad,),
     data=(
         DataSet(

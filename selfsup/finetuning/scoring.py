@@ -150,7 +150,7 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
     ]
     for task, found in results.items():
         name, plain = found["baseline"]
-        human = f"{found['human'][0]:.1f}" if found["human"] else ""
+        human = f"{100 * found['human'][0]:.1f}" if found["human"] else ""
         rows.append(
             (task, found["metric"], between(found["figure"]), f"{100 * plain:.1f}  ({name})", human,
              f"{found['learnt']:,}, {found['held_out']:,}", f"{found['seconds'] / 60:.1f}")
