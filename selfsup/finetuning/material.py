@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from selfsup.data.labelled import checked
 from selfsup.examples import DataChoice, read_task
-from selfsup.finetuning.trial import Learner
+from selfsup.finetuning.trial import Learner, config_of
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised
 from selfsup.task import Human, Task
-from selfsup.training.export import opening
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,6 @@ def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None
     config = config_of(learner, labels)
     config.update(objective.findings())
     objective.bind(learner.tokenizer, config)
-
-
-def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
-    """The configuration that a learner has when it knows some labels."""
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
-    if isinstance(learner.start, PreTrainedConfig):
-        return type(learner.start).from_dict(learner.start.to_dict() | (names if labels else {}))
-    with opening("a trained model is wanted", learner.start):
-        trust = learner.trust_remote_code
-        return AutoConfig.from_pretrained(learner.start, trust_remote_code=trust, **(names if labels else {}))
 
 
 def _as_learnt(learner: Learner, labels: tuple[str, ...]) -> tuple[str, ...]:

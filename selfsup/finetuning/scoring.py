@@ -146,20 +146,30 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
         the mean of the tasks' figures.
     """
     rows: list[tuple[str, ...]] = [
-        ("task", "metric", "figure (95 %)", "without learning", "people", "learnt from, scored on", "minutes")
+        (
+            "task",
+            "metric",
+            "figure (95 %)",
+            "without learning",
+            "people",
+            "learnt from, scored on",
+            "epochs, best",
+            "minutes",
+        )
     ]
     for task, found in results.items():
         name, plain = found["baseline"]
         human = f"{100 * found['human'][0]:.1f}" if found["human"] else ""
         rows.append(
             (task, found["metric"], between(found["figure"]), f"{100 * plain:.1f}  ({name})", human,
-             f"{found['learnt']:,}, {found['held_out']:,}", f"{found['seconds'] / 60:.1f}")
+             f"{found['learnt']:,}, {found['held_out']:,}",
+             f"{len(found['curves'][0])}, {'/'.join(map(str, found['epochs']))}", f"{found['seconds'] / 60:.1f}")
         )  # fmt: skip
     mean = float(np.mean([found["figure"][0] for found in results.values()]))
     minutes = sum(found["seconds"] for found in results.values()) / 60
     if len(results) > 1:
         plain = float(np.mean([found["baseline"][1] for found in results.values()]))
-        rows.append(("macro average", "", f"{100 * mean:.1f}", f"{100 * plain:.1f}", "", "", f"{minutes:.1f}"))
+        rows.append(("macro average", "", f"{100 * mean:.1f}", f"{100 * plain:.1f}", "", "", "", f"{minutes:.1f}"))
     print(f"\n{table(rows)}\n")
     for source in dict.fromkeys(found["human"][1] for found in results.values() if found["human"]):
         print(f"people: {source}")

@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ def run_trial(
     began = time.monotonic()
     learnt, held_back = hold_back(examples, config.slice_share, rng=text_rng(seed, SLICE, 0))
     objective.survey(examples)
-    model = build_learner(learner, objective, labels, seed=seed, dropout=config.dropout)
+    model = build_learner(learner, objective, labels, seed=seed, fields=config.model)
     objective.bind(learner.tokenizer, model.config)
     score = Scorer(task, objective)
     curve = fine_tune(model, objective, learnt, config, seed=seed, accelerator=accelerator, held_back=held_back,
@@ -199,7 +199,12 @@ class Scorer:
 
 
 def build_learner(
-    learner: Learner, objective: Supervised, labels: Sequence[str], *, seed: int, dropout: float | None = None
+    learner: Learner,
+    objective: Supervised,
+    labels: Sequence[str],
+    *,
+    seed: int,
+    fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> PreTrainedModel:
     """A model with the head of an objective, which starts afresh, on a body that does not.
 
@@ -208,31 +213,27 @@ def build_learner(
         objective: not yet bound; it has seen the training examples.
         labels: names in the order of their ids; empty where answers are no labels.
         seed: of the new weights.
-        dropout: in place of what the model was pretrained with.
+        fields: of the configuration, in place of those of the learner.
     Raises:
-        ValueError: nothing opens under that name, it has no such head, or the weights of its body are not there.
+        ValueError: nothing opens under that name, it has no such head or field, or the weights of its body are not
+            there.
     """
     auto = getattr(transformers, objective.auto_class)
-    settings: dict[str, Any] = {"problem_type": objective.problem_type()}
-    if labels:
-        settings["id2label"] = dict(enumerate(labels))
-        settings["label2id"] = {name: number for number, name in enumerate(labels)}
-    elif settings["problem_type"] == "regression":
-        settings["num_labels"] = 1
+    config = config_of(learner, labels)
+    if unknown := [name for name in fields if not hasattr(config, name)]:
+        raise ValueError(
+            f"--tune.model names {', '.join(unknown)}, but the configuration of the model has no such field: it has "
+            f"{', '.join(sorted(config.to_dict()))}"
+        )
+    config = type(config).from_dict(config.to_dict() | dict(fields))
+    config.problem_type = objective.problem_type()
+    config.update(objective.findings())
     torch.manual_seed(seed)
     if isinstance(learner.start, PreTrainedConfig):
-        shape = deepcopy(learner.start)
-        for name, value in (settings | ({} if dropout is None else {"dropout": dropout})).items():
-            setattr(shape, name, value)
-        model = auto.from_config(shape)
-        model.config.update(objective.findings())
-        return model
+        return auto.from_config(config)
     with opening(f"a trained model for {objective.auto_class} is wanted", learner.start):
-        shape = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code, **settings)
-        if dropout is not None and hasattr(shape, "dropout"):
-            shape.dropout = dropout
         model, info = auto.from_pretrained(
-            learner.start, config=shape, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+            learner.start, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
             trust_remote_code=learner.trust_remote_code,
         )  # fmt: skip
     body = model.base_model_prefix + "."
@@ -241,8 +242,18 @@ def build_learner(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
         )
-    model.config.update(objective.findings())
     return model
+
+
+def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
+    """The configuration that a learner has when it knows some labels; without any, as it came."""
+    if isinstance(learner.start, PreTrainedConfig):
+        config = learner.start
+    else:
+        with opening("a trained model is wanted", learner.start):
+            config = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code)
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
+    return type(config).from_dict(config.to_dict() | (names if labels else {}))
 
 
 def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
