@@ -168,7 +168,7 @@ def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optio
         raise ValueError(
             f"{found.name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet"
         )
-    chosen = {}
+    chosen: dict[str, str] = {}
     for role in known:
         names = columns.get(role, role)
         names = (names,) if isinstance(names, str) else names
@@ -176,13 +176,13 @@ def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optio
         if here:
             chosen[role] = here
         elif role in roles or role in columns:
-            lower = {name.lower(): name for name in there}
-            near = get_close_matches(names[0].lower(), lower, 1, 0.6) or get_close_matches(role, lower, 1, 0.6)
-            guess = lower[near[0]] if near else "its_name"
-            meant = f"did you mean {guess!r}? Then say" if near else "say which it is with"
+            free = {name.lower(): name for name in there if name not in chosen.values()}
+            near = get_close_matches(names[0].lower(), free, 1, 0.6) or get_close_matches(role, free, 1, 0.6)
+            guess = free[near[0]] if near else "its_name"
+            meant = f"if {guess} is meant, say" if near else "say which it is with"
             raise ValueError(
-                f"A column {names[0]!r} was wanted for the role {role}, but {found.name} has {listed(there)}; "
-                f"{meant} --data.columns '{{{role}: {guess}}}'"
+                f"A column {names[0]!r} was wanted for the role {role}, but {found.name} has {listed(there)}: {meant} "
+                f"--data.columns '{{{role}: {guess}}}'"
             )
     return chosen
 
