@@ -22,7 +22,7 @@ class DataChoice:
         name: of a data set that the task knows (sick), of another of its kind, or of a file or folder (.parquet,
             .jsonl, .jsonl.gz, .csv, .tsv).
         columns: of the roles, where they are called otherwise: {text: sentence_A}.
-        labels: names of numbered labels, from 0 on, where the data does not name them.
+        labels: names of numbered labels, from 0 on, where the data does not name them: ["no", "yes"].
         train: split, or file, to learn from.
         held_out: split, or file, to score on; or a share of the rows to learn from, as 0.1, drawn once.
         also: further sets to learn from, each name:split, as stanfordnlp/snli:validation.
