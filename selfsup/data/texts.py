@@ -9,9 +9,10 @@ from transformers import PreTrainedTokenizerBase
 
 from selfsup.data.cleaning import paragraphs
 from selfsup.data.corpus import Corpus, Region, open_corpus
+from selfsup.data.places import has_split
 from selfsup.data.plan import Plan, Stage
 from selfsup.data.sentences import LANGUAGES
-from selfsup.data.sources import Text, find_text, has_split
+from selfsup.data.sources import Text, find_text
 from selfsup.tokenization.encode import batch_encoder, fingerprint
 from selfsup.tokenization.train import train_tokenizer
 

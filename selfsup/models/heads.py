@@ -46,18 +46,29 @@ class MaskedTokenHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """The first token of a sequence stands for the whole of it."""
+    """The first token of a sequence, or the mean of its tokens, stands for the whole of it."""
 
     def __init__(self, config) -> None:
         super().__init__()
+        self.pooling = config.pooling
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
+    def forward(
+        self, hidden: Tensor, sequence_starts: Tensor | None = None, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
-        packed -> (sequences, hidden)."""
-        first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
-        return self.dropout(torch.tanh(self.dense(first)))
+        packed (then the first token stands for each), and the mask of real tokens -> (sequences, hidden)."""
+        if sequence_starts is not None:
+            whole = hidden.flatten(0, 1)[sequence_starts]
+        elif self.pooling == "first":
+            whole = hidden[:, 0]
+        elif attention_mask is None:
+            whole = hidden.mean(dim=1)
+        else:
+            real = attention_mask[..., None].to(hidden)
+            whole = (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return self.dropout(torch.tanh(self.dense(whole)))
 
 
 def choose_positions(hidden: Tensor, labels: Tensor | None, positions: Tensor | None, sparse: bool):

@@ -133,6 +133,9 @@ class AnswerSpan(Supervised):
                 first, last = own[0] - window.start + offset, own[-1] - window.start + offset
         return fields | {"start_positions": np.int64(first), "end_positions": np.int64(last)}
 
+    def answered(self, batch: Batch) -> bool:
+        return "start_positions" in batch
+
     def counts(self, batch: Batch, turn: str) -> dict[str, int]:
         return {self.name: len(batch["input_ids"])}
 

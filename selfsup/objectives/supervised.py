@@ -77,6 +77,10 @@ class Supervised(Objective):
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         return dict(example)
 
+    def answered(self, batch: Batch) -> bool:
+        """Whether a batch holds answers, so that it has a loss."""
+        return "labels" in batch
+
     @abstractmethod
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         """A small prediction for each row of a batch: a number, a few spans; on the CPU."""

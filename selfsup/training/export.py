@@ -76,7 +76,7 @@ def build_model(
         config.pad_token_id = tokenizer.pad_token_id
         model = auto.from_config(config)
     else:
-        with _opened(
+        with opening(
             "init_from must name a checkpoint, an exported folder or a Hub model for " + auto_class, init_from
         ):
             # In fp32 whatever the file holds: an optimizer's small steps vanish in 16 bits.
@@ -108,7 +108,7 @@ def open_model(auto_class: str, name: str, *, trust_remote_code: bool = False, *
     Raises:
         ValueError: there is none, or it wants to run code of its own.
     """
-    with _opened("an exported folder or a Hub id is wanted", name):
+    with opening("an exported folder or a Hub id is wanted", name):
         auto = getattr(transformers, auto_class)
         return auto.from_pretrained(name, trust_remote_code=trust_remote_code, **options).eval()
 
@@ -158,12 +158,12 @@ def open_tokenizer(name: str, trust_remote_code: bool = False) -> PreTrainedToke
     Raises:
         ValueError: there is none, or it wants to run code of its own.
     """
-    with _opened("a folder or Hub id with a tokenizer is wanted", name):
+    with opening("a folder or Hub id with a tokenizer is wanted", name):
         return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
 
 
 @contextmanager
-def _opened(wanted: str, name: str) -> Iterator[None]:
+def opening(wanted: str, name: str) -> Iterator[None]:
     """Say in one sentence why something does not open; libraries raise errors of many kinds, all about what came."""
     try:
         yield

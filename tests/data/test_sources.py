@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from selfsup.data import sources
-from selfsup.data.sources import Source, Text, find_text, has_split
+from selfsup.data import files, sources
+from selfsup.data.places import Source, has_split
+from selfsup.data.sources import Text, find_text
 
 
 def _documents(text: Text) -> list[str]:
@@ -93,7 +94,7 @@ def test_pieces_are_cut_at_the_best_place_and_lose_nothing(tmp_path: Path, monke
         assert found == [(0, piece) for piece in pieces]
     rng = random.Random(0)
     for chunk in (1, 3, 64):
-        monkeypatch.setattr(sources, "_CHUNK", chunk)
+        monkeypatch.setattr(files, "_CHUNK", chunk)
         text = "é" + "".join(rng.choices("aé😀 \n", k=500))
         path.write_bytes(text.replace("\n", "\r\n").encode())
         pieces = [piece for _, piece in find_text(str(path)).pieces()]
@@ -133,7 +134,7 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
 def test_wrong_bytes_are_located(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(sources, "_CHUNK", chunk)
+    monkeypatch.setattr(files, "_CHUNK", chunk)
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(ValueError, match=rf"a\.txt.*{message}"):
         _documents(find_text(str(tmp_path / "a.txt")))

@@ -1,0 +1,1 @@
+"""How a pretrained model learns a task, and what its pretraining was worth."""

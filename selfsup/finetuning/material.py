@@ -1,0 +1,103 @@
+"""The examples of a task, read, labelled and looked at before anything is learnt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from selfsup.data.labelled import checked
+from selfsup.examples import DataChoice, read_task
+from selfsup.finetuning.trial import Learner
+from selfsup.objectives.objective import Example
+from selfsup.objectives.supervised import Supervised
+from selfsup.task import Human, Task
+from selfsup.training.export import opening
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a task is learnt from and scored on.
+
+    Args:
+        name: of the task.
+        task: objective and metrics.
+        train: raw examples to learn from.
+        held_out: raw examples to score on.
+        labels: names in the order of their ids; empty where answers are no labels.
+        human: what people reach on this data, where that is published.
+    """
+
+    name: str
+    task: Task
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    labels: tuple[str, ...]
+    human: Human | None = None
+
+    def bound(self, learner: Learner) -> Supervised:
+        """The objective of the task, as it is when this learner learns it; it has seen the training examples."""
+        objective = self.task.objective()
+        objective.survey(self.train)
+        bind(objective, learner, self.labels)
+        return objective
+
+
+def open_material(
+    task: Task,
+    choice: DataChoice,
+    learner: Learner,
+    *,
+    data_root: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Material:
+    """Read a task's examples, and refuse what a learner could not learn from before it begins.
+
+    Args:
+        task: which.
+        choice: of the data.
+        learner: whose tokenizer and labels count.
+        data_root: folder that mirrors the Hub.
+        say: gets lines on what was read.
+    Raises:
+        ValueError: no such data, or a row is no example (its number is said).
+    """
+    read = read_task(task, choice, data_root)
+    objective = task.objective()
+    names = objective.survey(read.train.examples)
+    labels = _as_learnt(learner, (read.labels or tuple(names)) if names else ())
+    bind(objective, learner, labels)
+    train, held_out = (
+        checked(table, objective.check, skip_bad_rows=choice.skip_bad_rows) for table in (read.train, read.held_out)
+    )
+    say(f"{task.name}: {len(train):,} examples of {train.name} to learn from, {len(held_out):,} to score on")
+    lines = [*read.notes, *(table.losses() for table in (train, held_out))]
+    for line in dict.fromkeys(line for line in lines if line):
+        say(line)
+    return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human)
+
+
+def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None:
+    """Bind an objective that has seen the training examples, as when this learner learns it."""
+    config = config_of(learner, labels)
+    config.update(objective.findings())
+    objective.bind(learner.tokenizer, config)
+
+
+def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
+    """The configuration that a learner has when it knows some labels."""
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
+    if isinstance(learner.start, PreTrainedConfig):
+        return type(learner.start).from_dict(learner.start.to_dict() | (names if labels else {}))
+    with opening("a trained model is wanted", learner.start):
+        trust = learner.trust_remote_code
+        return AutoConfig.from_pretrained(learner.start, trust_remote_code=trust, **(names if labels else {}))
+
+
+def _as_learnt(learner: Learner, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels in the order in which a model knows them already, if it knows the very same."""
+    if isinstance(learner.start, PreTrainedConfig) or not labels:
+        return labels
+    known = config_of(learner, ()).id2label or {}
+    ordered = tuple(name for _, name in sorted(known.items()))
+    return ordered if sorted(ordered) == sorted(labels) else labels

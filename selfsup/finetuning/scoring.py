@@ -1,0 +1,193 @@
+"""A checkpoint on all tasks with one setting: a table as GLUE has it, with what people and simple rules reach."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from selfsup.finetuning.baselines import baseline
+from selfsup.finetuning.figures import between, interval, spread
+from selfsup.finetuning.learning import FineTuneConfig
+from selfsup.finetuning.material import Material
+from selfsup.finetuning.slices import folds as deal_folds
+from selfsup.finetuning.trial import Learner, Scorer, Trial, run_trial
+from selfsup.objectives.objective import text_rng
+from selfsup.pictures.efficiency import draw_bands
+from selfsup.training.summary import table
+
+FOLDS = 1_000_039  # key of chance
+
+
+def score_task(
+    learner: Learner,
+    material: Material,
+    config: FineTuneConfig,
+    folder: Path,
+    *,
+    seeds: int,
+    accelerator: Accelerator,
+    keep_models: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune on one task with several seeds; what is there already is not made again.
+
+    Args:
+        learner: what learns.
+        material: of the task.
+        config: how.
+        folder: of the task; each seed has a folder in it.
+        seeds: repetitions, 0, 1, 2 …
+        accelerator: of the run.
+        keep_models: export each, as seed-0/model.
+    Returns:
+        see `summary`.
+    """
+    trials = [
+        run_trial(learner, material.task, material.train, material.held_out, config, folder / f"seed-{seed}",
+                  labels=material.labels, seed=seed, accelerator=accelerator, keep_model=keep_models)
+        for seed in range(seeds)
+    ]  # fmt: skip
+    objective = material.bound(learner)
+    name, guess = baseline(objective, material.train)
+    guesses = [guess(example) for example in material.held_out]
+    return summary(trials, material, Scorer(material.task, objective), (name, guesses))
+
+
+def cross_validate(
+    learner: Learner,
+    material: Material,
+    config: FineTuneConfig,
+    folder: Path,
+    *,
+    number: int,
+    seeds: int,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """Score every training example by a model that learnt from the other folds; the held-out split is not touched.
+
+    Args:
+        learner, material, config, folder, accelerator: as for `score_task`.
+        number: of folds.
+        seeds: repetitions, each with folds of its own.
+    Returns:
+        see `summary`; `folds` has besides the main figure of each fold by seed.
+    """
+    objective = material.bound(learner)
+    score = Scorer(material.task, objective)
+    trials, each, guesses = [], [], [None] * len(material.train)
+    for seed in range(seeds):
+        conclusions: list[Any] = [None] * len(material.train)
+        parts: list[Trial] = []
+        for fold, places in enumerate(deal_folds(number, len(material.train), rng=text_rng(seed, FOLDS, 0))):
+            judged, rest = set(places.tolist()), []
+            rest = [example for place, example in enumerate(material.train) if place not in judged]
+            judge = [material.train[place] for place in places]
+            parts.append(
+                run_trial(learner, material.task, rest, judge, config, folder / f"seed-{seed}-fold-{fold}",
+                          labels=material.labels, seed=seed, accelerator=accelerator)
+            )  # fmt: skip
+            name, guess = baseline(objective, rest)
+            for place, conclusion in zip(places, parts[-1].conclusions, strict=True):
+                conclusions[place], guesses[place] = conclusion, guess(material.train[place])
+        each.append([next(iter(part.figures.values())) for part in parts])
+        seconds = sum(part.seconds for part in parts)
+        trials.append(replace(parts[0], conclusions=conclusions, figures=score(conclusions, material.train),
+                              seconds=seconds))  # fmt: skip
+    return summary(trials, replace(material, held_out=material.train), score, (name, guesses)) | {"folds": each}
+
+
+def summary(
+    trials: Sequence[Trial], material: Material, score: Scorer, plain: tuple[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """What trials of one task came to.
+
+    Args:
+        trials: one for each seed.
+        material: of the task.
+        score: its metrics.
+        plain: name and guesses of what does not learn.
+    Returns:
+        `metric`, `figure` (mean, low, high; in 0-1), `baseline` (name, figure), `figures` (of every metric by seed),
+        `epochs` (the best of each seed), `learnt`, `held_out`, `human`, `seconds`, `curves`, and `best_seed`, the one
+        that did best on its slice of training.
+    """
+    tallies = np.stack([score.tallies(trial.conclusions, material.held_out) for trial in trials])
+    references = [score.objective.reference(example) for example in material.held_out]
+    without = score.metrics[0].tallies(plain[1], references).sum(axis=0)
+    metric = score.metrics[0].main
+    chosen = [next(line for line in trial.curve if line["best"]) for trial in trials]
+    merits = [line.get(f"slice_{metric}", -line["train_loss"]) for line in chosen]
+    return {
+        "metric": metric,
+        "figure": interval(tallies, score),
+        "baseline": [plain[0], float(score.figure(without))],
+        "figures": [trial.figures for trial in trials],
+        "epochs": [line["epoch"] for line in chosen],
+        "learnt": trials[0].learnt,
+        "held_out": len(material.held_out),
+        "human": [material.human.figure, material.human.source] if material.human else None,
+        "seconds": sum(trial.seconds for trial in trials),
+        "curves": [trial.curve for trial in trials],
+        "best_seed": int(np.argmax(merits)),
+    }
+
+
+def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
+    """Print the table of all tasks with its macro average, and leave scores.json.
+
+    Args:
+        results: by task, of `score_task`.
+        folder: where it goes.
+    Returns:
+        the mean of the tasks' figures.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("task", "metric", "figure (95 %)", "without learning", "people", "learnt from, scored on", "minutes")
+    ]
+    for task, found in results.items():
+        name, plain = found["baseline"]
+        human = f"{found['human'][0]:.1f}" if found["human"] else ""
+        rows.append(
+            (task, found["metric"], between(found["figure"]), f"{100 * plain:.1f}  ({name})", human,
+             f"{found['learnt']:,}, {found['held_out']:,}", f"{found['seconds'] / 60:.1f}")
+        )  # fmt: skip
+    mean = float(np.mean([found["figure"][0] for found in results.values()]))
+    minutes = sum(found["seconds"] for found in results.values()) / 60
+    if len(results) > 1:
+        plain = float(np.mean([found["baseline"][1] for found in results.values()]))
+        rows.append(("macro average", "", f"{100 * mean:.1f}", f"{100 * plain:.1f}", "", "", f"{minutes:.1f}"))
+    print(f"\n{table(rows)}\n")
+    for source in dict.fromkeys(found["human"][1] for found in results.values() if found["human"]):
+        print(f"people: {source}")
+    (folder / "scores.json").write_text(json.dumps({**results, "macro_average": mean}, indent=1))
+    return mean
+
+
+def present(result: Mapping[str, Any], folder: Path) -> None:
+    """Leave the model of the seed that did best on its slice of training as model/, and the epochs as curves.png.
+
+    Args:
+        result: of `score_task` or `cross_validate`.
+        folder: of the run.
+    """
+    panels: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
+    for panel, names in {
+        "loss": {"train_loss": "learnt from", "slice_loss": "slice that chooses"},
+        result["metric"]: {f"slice_{result['metric']}": "slice that chooses"},
+    }.items():
+        lines = {label: spread(result["curves"], name) for name, label in names.items()}
+        if any(lines.values()):
+            panels[panel] = {label: points for label, points in lines.items() if points}
+    draw_bands(panels, folder / "curves.png", title="epochs: mean, least and most of the seeds", across="steps",
+               logarithmic=False)  # fmt: skip
+    print(f"curves   {folder / 'curves.png'}")
+    best = folder / f"seed-{result['best_seed']}" / "model"
+    if best.is_dir():
+        shutil.copytree(best, folder / "model", dirs_exist_ok=True)
+        print(f"model    {folder / 'model'}  (seed {result['best_seed']}, the best on its slice of training)")
+    else:
+        print("folds leave no model: run again without --folds for one")

@@ -1,0 +1,23 @@
+"""Does a sentence follow from another, contradict it, or neither?"""
+
+from selfsup.metrics import Accuracy
+from selfsup.objectives import Classification
+from selfsup.task import DataSet, Human, Task
+
+LABELS = ("entailment", "neutral", "contradiction")
+
+task = Task(
+    objective=Classification,
+    metrics=(Accuracy,),
+    data=(
+        DataSet(
+            "stanfordnlp/snli",
+            {"text": "premise", "text_pair": "hypothesis", "label": "label"},
+            labels=LABELS,
+            human=Human(0.890, "Bowman et al. 2015, SNLI: how often one annotator gives the label of most"),
+        ),
+        # Local only: the Hub has it as a script.
+        DataSet("sick", {"text": "sentence_A", "text_pair": "sentence_B", "label": "label"}, labels=LABELS),
+    ),
+    prompt="{text}\nTherefore: {text_pair}\nThis is: {label}",
+)
