@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from selfsup.data.collate import collate
 from selfsup.metrics import Squad
 from selfsup.objectives import AnswerSpan
-from selfsup.objectives.answer_span import find_threshold
 
 CONTEXT = "Ann met Bob in Rome."
 EXAMPLE = {"question": "who met?", "context": CONTEXT, "answers": {"text": ["met Bob"], "answer_start": [4]}}
@@ -242,18 +241,6 @@ def test_unanswerable_questions_are_left_unanswered(wordpiece, tiny_config):
     fixed = bound(wordpiece, tiny_config, no_answer=True, no_answer_threshold=0.5)
     fixed.settle([none], concluded[:1], Squad())
     assert fixed.no_answer_threshold == 0.5  # chosen by hand
-
-
-def test_no_threshold_is_better_than_the_one_found():
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        margins = rng.integers(-4, 5, 12) / 2
-        answered, silent = rng.random((12, 1)), (rng.random((12, 1)) < 0.4).astype(float)
-        found = find_threshold(margins, answered, silent, lambda totals: totals[..., 0])
-        figures = [
-            np.where(margins > at, silent[:, 0], answered[:, 0]).sum() for at in [found, *np.arange(-3, 4, 0.25)]
-        ]
-        assert figures[0] == pytest.approx(max(figures))
 
 
 def test_settings_that_make_no_sense_are_refused(wordpiece, tiny_config):
