@@ -39,9 +39,9 @@ ADVICE: Mapping[Verdict, tuple[str, ...]] = {
     Verdict.HEALTHY: ("To get lower still, ask for more: a lower floor.",),
     Verdict.UNDECIDED: ("Check that inputs and labels belong together, and that a person could do the task.",),
 }
-GIVE_FLOOR = "Say what loss would be good and give it as floor."
+GIVE_FLOOR = "Say what loss would be good and give it as `floor`."
 GIVE_SLICE = "Cut a slice from train, never learn from it, and log its loss: it tells overfitting from mismatch."
 GIVE_TEST = "Score the test split: without it a mismatch cannot be seen."
-GIVE_LARGER = "Train a larger model alike and give it as larger."
-GIVE_LONGER = "Train the same model longer or with another learning rate and give it as longer."
+GIVE_LARGER = "Train a larger model alike and give it as `larger`."
+GIVE_LONGER = "Train the same model longer or with another learning rate and give it as `longer`."
 HOLD_OUT_MORE = "Cut a larger slice and test on more: gaps as small as these may be chance."

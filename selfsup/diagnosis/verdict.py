@@ -139,7 +139,10 @@ def _parts(curves: Curves, floor: float, blind: float) -> dict[str, float]:
 
 def _told(curves: Curves, parts: Mapping[str, float]) -> list[str]:
     """What the curves say by themselves, with numbers."""
-    told = [f"Train comes to {curves.fit:.4g}: {parts['training']:.0%} of what there is to learn is missing."]
+    least = "at least " if curves.floor is None else ""
+    told = [f"Train comes to {curves.fit:.4g}: {least}{parts['training']:.0%} of what there is to learn is missing."]
+    if parts["training"] < 0:
+        told = [f"Train comes to {curves.fit:.4g}, below the floor."]
     held_out = curves.slice_loss
     if held_out is not None:
         told.append(f"The slice cut from train is at {held_out:.4g}, {parts['slice']:+.0%} from train.")

@@ -4,6 +4,28 @@
 sees the same: the run, a larger model trained alike and the same model trained otherwise, each with train, slice and
 test loss; the floor is what the maker of the data knows to be possible, blind the best constant guess. What makes a
 cause true is measured on the weights and on fresh examples (`prove`), which the diagnosis never sees.
+
+The first run, on 2026-11-23 at commit cccb91c, which holds generator and thresholds and had not been run before:
+
+case                                     built in      said          blind  floor  train  slice  test   larger  longer
+---------------------------------------  ------------  ------------  -----  -----  -----  -----  -----  ------  ------
+a linear model on exclusive or           MODEL_BIAS    MODEL_BIAS    0.689  0.000  0.687  0.693  0.695  0.069   0.686
+four units on six valleys                MODEL_BIAS    MODEL_BIAS    1.922  0.010  1.156  1.677  1.377  0.072   1.278
+four tanh units on three rings           MODEL_BIAS    MODEL_BIAS    0.632  0.000  0.593  0.643  0.617  0.127   0.594
+a learning rate too small                OPTIMISATION  OPTIMISATION  0.693  0.000  0.663  0.665  0.657  0.677   0.008
+a deep plain network                     OPTIMISATION  OPTIMISATION  0.693  0.000  0.693  0.693  0.694  0.694   0.024
+a learning rate too large                OPTIMISATION  OPTIMISATION  1.097  0.000  0.806  1.068  1.194  1.132   0.026
+few examples                             OVERFITTING   OVERFITTING   0.688  0.000  0.006  0.741  0.308  0.000   0.000
+wrong labels                             OVERFITTING   OVERFITTING   0.690  0.611  0.068  2.306  2.091  0.012   0.003
+more inputs than examples                OVERFITTING   OVERFITTING   1.270  0.250  0.000  2.005  1.414  0.003   0.007
+inputs from elsewhere                    MISMATCH      MISMATCH      0.473  0.010  0.015  0.021  0.219  0.013   0.011
+turned inputs                            MISMATCH      MISMATCH      1.097  0.000  0.000  0.000  0.608  0.000   0.000
+a shortcut that does not last            MISMATCH      MISMATCH      0.691  0.000  0.000  0.000  5.171  0.000   0.000
+healthy: three clusters                  HEALTHY       HEALTHY       1.093  0.000  0.000  0.000  0.000  0.000   0.000
+healthy: a smooth function               HEALTHY       HEALTHY       0.806  0.040  0.043  0.050  0.045  0.044   0.038
+healthy: a linear model on a half-plane  HEALTHY       HEALTHY       0.691  0.000  0.040  0.040  0.036  0.000   0.067
+
+right: 12 of the twelve, 3 of the three healthy ones
 """
 
 import math

@@ -110,6 +110,8 @@ def test_evidence_has_the_numbers():
         "A larger model trained alike does better: this one has come to its end.",
     )
     assert "wider or deeper" in found.advice[0]
+    assert "Train comes to 0.1, below the floor." in diagnose(run(0.1, 0.5, floor=0.2)).evidence
+    assert "Train comes to 0.4: at least 0% of what" in diagnose(run(0.4, floor=None)).evidence[1]
 
 
 @pytest.mark.parametrize(
