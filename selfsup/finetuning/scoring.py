@@ -15,7 +15,7 @@ from selfsup.finetuning.figures import between, interval, spread
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import folds as deal_folds
-from selfsup.finetuning.trial import Learner, Scorer, Trial, run_trial
+from selfsup.finetuning.trial import Learner, Scorer, Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -49,7 +49,7 @@ def score_task(
     trials = [
         run_trial(learner, material.task, material.train, material.held_out, config, folder / f"seed-{seed}",
                   labels=material.labels, seed=seed, accelerator=accelerator, keep_model=keep_models)
-        for seed in range(seeds)
+        for seed in repetitions(seeds)
     ]  # fmt: skip
     objective = material.bound(learner)
     name, guess = baseline(objective, material.train)
@@ -79,11 +79,11 @@ def cross_validate(
     objective = material.bound(learner)
     score = Scorer(material.task, objective)
     trials, each, guesses = [], [], [None] * len(material.train)
-    for seed in range(seeds):
+    for seed in repetitions(seeds):
         conclusions: list[Any] = [None] * len(material.train)
         parts: list[Trial] = []
         for fold, places in enumerate(deal_folds(number, len(material.train), rng=text_rng(seed, FOLDS, 0))):
-            judged, rest = set(places.tolist()), []
+            judged = set(places.tolist())
             rest = [example for place, example in enumerate(material.train) if place not in judged]
             judge = [material.train[place] for place in places]
             parts.append(

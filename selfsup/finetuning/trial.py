@@ -1,6 +1,7 @@
 """One trial: a model, a task and a seed go in; what the model concludes on held-out examples comes out, and is kept."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from selfsup.finetuning.learning import FineTuneConfig, fine_tune
 from selfsup.finetuning.prediction import assess
 from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
-from selfsup.objectives.supervised import Supervised
+from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
 from selfsup.training.export import export, open_tokenizer, opening
 
@@ -92,6 +93,17 @@ class Trial:
     learnt: int
 
 
+def repetitions(seeds: int) -> range:
+    """The seeds 0, 1, 2 … of some repetitions.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, but {seeds} came")
+    return range(seeds)
+
+
 def run_trial(
     learner: Learner,
     task: Task,
@@ -124,8 +136,8 @@ def run_trial(
     objective = task.objective()
     asked = {
         "model": learner.fingerprint(),
-        "objective": f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}",
-        "metrics": repr(task.metrics),
+        "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
+        "metrics": _told(repr(task.metrics)),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),
@@ -165,6 +177,8 @@ class Scorer:
     Args:
         task: whose metrics.
         objective: bound.
+    Raises:
+        ValueError: a metric looks for a label that there is not.
     """
 
     def __init__(self, task: Task, objective: Supervised) -> None:
@@ -173,6 +187,12 @@ class Scorer:
         for metric in self.metrics:
             if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
                 metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
+            sought = getattr(metric, "positive", None)
+            if sought is not None and sought not in metric.labels:
+                raise ValueError(
+                    f"{type(metric).__name__} looks for the label {sought!r}, but the labels are {few(metric.labels)}: "
+                    "name them so with --data.labels, or name a metric of your own in a task file"
+                )
 
     def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
         """All figures by name, the one that stands for the task first."""
@@ -230,7 +250,7 @@ def build_learner(
     config.update(objective.findings())
     torch.manual_seed(seed)
     if isinstance(learner.start, PreTrainedConfig):
-        return auto.from_config(config)
+        return auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
     with opening(f"a trained model for {objective.auto_class} is wanted", learner.start):
         model, info = auto.from_pretrained(
             learner.start, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
@@ -242,7 +262,26 @@ def build_learner(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
         )
-    return model
+    if not strange_head(learner, objective, labels):
+        return model
+    torch.manual_seed(seed)
+    fresh = auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
+    fresh.base_model.load_state_dict(model.base_model.state_dict())
+    return fresh
+
+
+def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels that a learner tells apart already, if they are others than those wanted: then its head starts afresh."""
+    config = config_of(learner, ())
+    head = objective.auto_class.removeprefix("AutoModel")
+    known = tuple(name for _, name in sorted((config.id2label or {}).items()))
+    unnamed = all(name == f"LABEL_{number}" for number, name in enumerate(known))
+    brings_head = not isinstance(learner.start, PreTrainedConfig) and any(
+        name.endswith(head) for name in config.architectures or ()
+    )
+    if not brings_head or known == tuple(labels) or (unnamed and len(known) == len(labels)):
+        return ()
+    return known
 
 
 def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
@@ -264,13 +303,13 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
     """
     try:
         record = json.loads((folder / RECORD).read_text())
-        lines = (folder / PREDICTIONS).read_text().splitlines()
+        lines = (folder / PREDICTIONS).read_text().split("\n")[:-1]  # splitlines() would cut at U+2028 too
     except (OSError, ValueError):
         return None
     old, new = _flat(record["asked"]), _flat(json.loads(json.dumps(asked)))
     if changed := [name for name in new if old.get(name) != new[name]]:
         raise ValueError(
-            f"{folder} holds a trial already, of another {', '.join(changed)}: choose another output, or delete it"
+            f"{folder} holds a trial already, with other {', '.join(changed)}: choose another output, or delete it"
         )
     conclusions = [json.loads(line)["prediction"] for line in lines]
     return Trial(conclusions, record["figures"], record["curve"], record["seconds"], record["learnt"])
@@ -291,6 +330,11 @@ def _keep(trial: Trial, asked: dict[str, Any], folder: Path) -> None:
 def _flat(asked: dict[str, Any]) -> dict[str, Any]:
     config = {f"--tune.{name}": value for name, value in asked["config"].items()}
     return {name: value for name, value in asked.items() if name != "config"} | config
+
+
+def _told(description: str) -> str:
+    """Without addresses in memory, which are others in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", description)
 
 
 def _digest(value: Any) -> str:

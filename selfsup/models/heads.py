@@ -57,7 +57,8 @@ class Pooler(nn.Module):
         """(batch, tokens, hidden) -> (sequences, hidden). Where rows are packed, `sequence_starts` (sequences) are the
         places of first tokens in the flattened batch; `averaged` (batch, tokens) is 1 for tokens that count."""
         if averaged is not None:
-            shares = averaged / averaged.sum(dim=1, keepdim=True)
+            precise = torch.promote_types(hidden.dtype, torch.float32)  # 16 bits do not count to 300
+            shares = averaged / averaged.sum(dim=1, keepdim=True, dtype=precise)
             whole = (hidden * shares[..., None].to(hidden.dtype)).sum(dim=1)
         elif sequence_starts is not None:
             whole = hidden.flatten(0, 1)[sequence_starts]
