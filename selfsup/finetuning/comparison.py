@@ -59,6 +59,8 @@ def sweep(
     """
     if len(tried.learning_rates) == len(tried.epoch_factors) == 1:
         return _times(replace(config, learning_rate=tried.learning_rates[0]), tried.epoch_factors[0])
+    if len(tried.learning_rates) == len(tried.epoch_factors) == 1:
+        return _times(replace(config, learning_rate=tried.learning_rates[0]), tried.epoch_factors[0])
     rest, judge = hold_back(material.train, 0.1, rng=text_rng(0, SWEEP, 0))
     if not judge:
         raise ValueError(

@@ -159,7 +159,7 @@ def run_trial(
         objective.settle(held_back, last.conclusions, score.metrics[0])
         model.config.update(objective.findings())
     found = assess(model, objective, held_out, accelerator=accelerator)
-    curve[-1]["test_loss"] = found.loss
+    next(line for line in curve if line["best"])["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
     trial = Trial(found.conclusions, figures, curve, time.monotonic() - began, len(learnt))
     if accelerator.is_main_process:
