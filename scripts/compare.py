@@ -44,7 +44,8 @@ def main(
     ]
     results = {}
     for material in materials:
-        results[material.name] = compare(arms, material, shares, of_task(tune, material.name, epochs), sweep, output / material.name, seeds=seeds,
+        usual = of_task(tune, material.name, epochs)
+        results[material.name] = compare(arms, material, shares, usual, sweep, output / material.name, seeds=seeds,
                                          accelerator=accelerator)  # fmt: skip
         if accelerator.is_main_process:
             report(results, output, title=f"{Path(model).name}: pretrained and from scratch, {seeds} seeds")

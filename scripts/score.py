@@ -37,17 +37,11 @@ def main(
         open_material(load_task(name, TASKS), choice, learner, data_root=data_root, say=accelerator.print)
         for name, choice in tasks.items()
     ]  # all are read before the first one is learnt
-    results = {
-        material.name: score_task(
-            learner,
-            material,
-            of_task(tune, material.name, epochs),
-            output / material.name,
-            seeds=seeds,
-            accelerator=accelerator,
-        )
-        for material in materials
-    }
+    results = {}
+    for material in materials:
+        usual = of_task(tune, material.name, epochs)
+        results[material.name] = score_task(learner, material, usual, output / material.name, seeds=seeds,
+                                            accelerator=accelerator)  # fmt: skip
     if accelerator.is_main_process:
         report(results, output)
 

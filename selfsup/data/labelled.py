@@ -53,9 +53,8 @@ class Table:
         kinds = Counter(reason for _, reason in self.left_out)
         first = {reason: place for place, reason in reversed(self.left_out)}
         shown = [f"{count} x {reason}, first {first[reason]}" for reason, count in kinds.most_common(3)]
-        more = f"; and {len(kinds) - 3} more reasons" if len(kinds) > 3 else ""
-        rows = len(self.examples) + len(self.left_out)
-        return f"{self.name}: {len(self.left_out)} of {rows} rows are left out: {'; '.join(shown)}{more}"
+        more = f"; and {len(kinds) - 3} other reasons" if len(kinds) > 3 else ""
+        return f"{self.name}: rows left out: {len(self.left_out)}, which are {'; '.join(shown)}{more}"
 
 
 def read_table(
@@ -136,19 +135,20 @@ def checked(table: Table, check: Callable[[dict[str, Any]], None], *, skip_bad_r
         except ValueError as error:
             left_out.append((place, str(error)))
     table = replace(table.part(kept), left_out=left_out)
-    _refuse_losses(table, skip_bad_rows and bool(kept))
+    _refuse_losses(table, skip_bad_rows)
     return table
 
 
 def _refuse_losses(table: Table, skip_bad_rows: bool) -> None:
+    """Refuse a table with rows that are no examples, unless they are to be left out and there are others."""
     bad = [(place, reason) for place, reason in table.left_out if reason != NO_LABEL]
     if not bad or (skip_bad_rows and table.examples):
         return
     place, reason = bad[0]
-    rows = len(table.examples) + len(table.left_out)
-    count = f"{len(bad)} of {rows} rows" if len(bad) > 1 else f"this row of {rows}"
-    hint = "" if skip_bad_rows else ", or leave such rows out with --data.skip_bad_rows true"
-    raise ValueError(f"{place}: {reason}; correct {count}{hint}")
+    if skip_bad_rows:
+        raise ValueError(f"{place}: {reason}; none of the rows is an example, so that nothing is left")
+    rows = f"the {len(bad)} rows that are no examples" if len(bad) > 1 else "the row"
+    raise ValueError(f"{place}: {reason}; correct {rows}, or leave out such rows with --data.skip_bad_rows true")
 
 
 def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optional: list[str]) -> dict[str, str]:
@@ -163,7 +163,7 @@ def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optio
         raise ValueError(
             f"{found.name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet"
         )
-    chosen = {}
+    chosen: dict[str, str] = {}
     for role in known:
         names = columns.get(role, role)
         names = (names,) if isinstance(names, str) else names
@@ -171,13 +171,13 @@ def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optio
         if here:
             chosen[role] = here
         elif role in roles or role in columns:
-            lower = {name.lower(): name for name in there}
-            near = get_close_matches(names[0].lower(), lower, 1, 0.6) or get_close_matches(role, lower, 1, 0.6)
-            guess = lower[near[0]] if near else "its_name"
-            meant = f"did you mean {guess!r}? Then say" if near else "say which it is with"
+            free = {name.lower(): name for name in there if name not in chosen.values()}
+            near = get_close_matches(names[0].lower(), free, 1, 0.6) or get_close_matches(role, free, 1, 0.6)
+            guess = free[near[0]] if near else "its_name"
+            meant = f"if {guess} is meant, say" if near else "say which it is with"
             raise ValueError(
-                f"A column {names[0]!r} was wanted for the role {role}, but {found.name} has {listed(there)}; "
-                f"{meant} --data.columns '{{{role}: {guess}}}'"
+                f"A column {names[0]!r} was wanted for the role {role}, but {found.name} has {listed(there)}: {meant} "
+                f"--data.columns '{{{role}: {guess}}}'"
             )
     return chosen
 

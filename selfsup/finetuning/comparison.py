@@ -31,13 +31,16 @@ class SweepConfig:
     Args:
         learning_rates: each is tried with the usual epochs, and the best one with other numbers of them.
         epoch_factors: the usual epochs, times each of these.
+        max_train: examples that a candidate learns from at most; None for as many as in earnest.
     """
 
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 2e-3)
     epoch_factors: tuple[int, ...] = (1, 3)
+    max_train: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.learning_rates or min(self.learning_rates) <= 0 or min(self.epoch_factors, default=0) < 1:
+        fewest = min(self.epoch_factors, default=0), 1 if self.max_train is None else self.max_train
+        if not self.learning_rates or min(self.learning_rates) <= 0 or min(fewest) < 1:
             raise ValueError(f"learning rates above 0 and epoch factors of at least 1 are wanted, but {self} came")
 
 
@@ -65,8 +68,8 @@ def sweep(
             f"a sweep needs 500 training examples or more, but {material.name} has {len(material.train)}: give more, "
             "or one learning rate and one epoch factor"
         )
-    wanted = min(1.0, share * len(material.train) / len(rest))
-    examples = draw_share(rest, wanted, rng=text_rng(0, SWEEP, 1))
+    most = min(len(rest), tried.max_train or len(rest), round(share * len(material.train)))
+    examples = draw_share(rest, most / len(rest), rng=text_rng(0, SWEEP, 1))
     scores: dict[tuple[float, int], float] = {}
 
     def score(rate: float, factor: int) -> float:

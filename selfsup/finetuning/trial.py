@@ -159,13 +159,13 @@ def run_trial(
         objective.settle(held_back, last.conclusions, score.metrics[0])
         model.config.update(objective.findings())
     found = assess(model, objective, held_out, accelerator=accelerator)
-    curve[-1]["test_loss"] = found.loss
+    next(line for line in curve if line["best"])["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
     trial = Trial(found.conclusions, figures, curve, time.monotonic() - began, len(learnt))
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if keep_model:
-            export(model, learner.tokenizer, folder / "model", max_tokens=objective.max_tokens)
+            export(model, learner.tokenizer, folder / "model")
         _keep(trial, asked, folder)
     accelerator.wait_for_everyone()
     return trial

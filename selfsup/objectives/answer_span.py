@@ -1,6 +1,6 @@
 """Extractive question answering: where in a text the answer to a question stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from selfsup.metrics.threshold import find_threshold
 from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.supervised import Supervised, in_float32
 from selfsup.tokenization.locate import Pieces, locator
@@ -24,12 +25,12 @@ class AnswerSpan(Supervised):
     `start_positions` and `end_positions` (examples), a row's loss is the mean of both.
 
     Args:
-        window: tokens of a row, question and all; what the model reads at once, if None or more than that.
+        window: tokens of a row, question and all; None: as the model learnt, else as many as it reads at once.
         stride: tokens from one window to the next; less where an answer of the longest kind would be in none whole.
         max_question: tokens of a question, which is cut behind them; half a window, if None.
         max_answer_length: tokens of the longest answer that is predicted.
         num_best: answers that a prediction holds.
-        no_answer: some questions have none (`answers` is empty), and then "" is concluded.
+        no_answer: some questions have none (`answers` is empty), and then "" is concluded; None: as the model learnt.
         no_answer_threshold: by how much [CLS] must beat the best answer for that; None: found on held-out examples.
         weight: factor of the loss in a `Joint`.
     Source:
@@ -48,41 +49,46 @@ class AnswerSpan(Supervised):
         max_question: int | None = None,
         max_answer_length: int = 30,
         num_best: int = 20,
-        no_answer: bool = False,
+        no_answer: bool | None = None,
         no_answer_threshold: float | None = None,
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
-        for name, value in (("stride", stride), ("max_answer_length", max_answer_length), ("num_best", num_best)):
-            if value < 1:
-                raise ValueError(f"{name} of at least 1 is wanted, but {value} came")
         self.window, self.stride, self.max_question = window, stride, max_question
         self.max_answer_length, self.num_best = max_answer_length, num_best
         self.no_answer, self.no_answer_threshold = no_answer, no_answer_threshold
+        self.settled = no_answer_threshold is not None
+        for name in ("stride", "max_question", "max_answer_length", "num_best"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} of at least 1 is wanted, but {value} came")
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
         locate = locator(tokenizer)
         self.pieces = lru_cache(maxsize=8192)(lambda text: locate([text])[0])
-        self.gap = max(1, tokenizer.num_special_tokens_to_add(pair=True) - 2)  # RoBERTa has two [SEP] between
+        self.window = self.window or getattr(config, "answer_window", None)
         limit = self.max_tokens or self.window or 512
         self.size = min(self.window or limit, limit)
         if self.size < 16:
             raise ValueError(f"a window of at least 16 tokens is wanted, but it has {self.size}: raise it")
         self.longest_question = min(self.max_question or self.size, self.size // 2)
-        self.no_answer = getattr(config, "no_answer", self.no_answer)
-        self.no_answer_threshold = getattr(config, "no_answer_threshold", self.no_answer_threshold)
+        if self.no_answer is None:
+            self.no_answer = getattr(config, "no_answer", False)
+        if self.no_answer_threshold is None:
+            self.no_answer_threshold = getattr(config, "no_answer_threshold", None)
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
         return ["start", "end"]
 
     def findings(self) -> dict[str, Any]:
-        return {"no_answer": self.no_answer, "no_answer_threshold": self.no_answer_threshold}
+        return {
+            "answer_window": self.window,
+            "no_answer": self.no_answer,
+            "no_answer_threshold": self.no_answer_threshold,
+        }
 
     def check(self, example: Example) -> None:
-        for role in ("question", "context"):
-            if not str(example[role] or "").strip():
-                raise ValueError(f"a {role} was wanted, but it is empty")
+        check_texts(example)
         texts, starts = example["answers"]["text"], example["answers"]["answer_start"]
         if len(texts) != len(starts):
             raise ValueError(f"a start for each answer was wanted, but {len(starts)} came for {len(texts)} answers")
@@ -99,10 +105,8 @@ class AnswerSpan(Supervised):
 
     def _layout(self, example: Example) -> tuple[np.ndarray, Pieces, list[slice]]:
         """The ids of the question, the pieces of the context, and those of each window."""
-        question, context = (
-            self.pieces(example["question"]).ids[: self.longest_question],
-            self.pieces(example["context"]),
-        )
+        question = self.pieces(example["question"]).ids[: self.longest_question]
+        context = self.pieces(example["context"])
         room = self.size - len(question) - 2 - self.gap
         step = min(self.stride, room - self.max_answer_length if room > self.max_answer_length else (room + 1) // 2)
         last = max(0, len(context.ids) - room)  # start of the last window, which is full if it can be
@@ -176,7 +180,8 @@ class AnswerSpan(Supervised):
             shift = window.start - len(question) - 1 - self.gap
             for start, end, score in spans:
                 place = int(context.starts[start + shift]), int(context.stops[end + shift])
-                best[place] = max(score, best.get(place, -torch.inf))
+                if place[0] < place[1]:  # a tokenizer that swaps characters may swap places
+                    best[place] = max(score, best.get(place, -torch.inf))
         ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[: self.num_best]
         answers = [
             {"text": example["context"][start:stop], "start": start, "stop": stop, "score": score}
@@ -190,7 +195,7 @@ class AnswerSpan(Supervised):
         return concluded | {"null_score": null, "best": answers}
 
     def settle(self, examples: Sequence[Example], conclusions: Sequence[Any], metric: Any) -> None:
-        if not self.no_answer or self.no_answer_threshold is not None:
+        if not self.no_answer or self.settled:
             return
         texts = [answer["best"][0]["text"] if answer["best"] else "" for answer in conclusions]
         margins = [
@@ -205,6 +210,19 @@ class AnswerSpan(Supervised):
 
     def reference(self, example: Example) -> Any:
         return list(example["answers"]["text"])
+
+
+def check_texts(example: Mapping[str, Any]) -> None:
+    """Refuse an example without a question or without a context.
+
+    Args:
+        example: perhaps without an answer.
+    Raises:
+        ValueError: one of them is missing or empty.
+    """
+    for role in ("question", "context"):
+        if not str(example.get(role) or "").strip():
+            raise ValueError(f"a {role} was wanted, but it is {'empty' if role in example else 'missing'}")
 
 
 def check_answer(text: str, start: int, context: str) -> None:
@@ -227,28 +245,3 @@ def check_answer(text: str, start: int, context: str) -> None:
         f"the answer {text!r} was wanted at character {start} of the context, but {there!r} stands there"
         + (f"; the answer stands at {at}" if at >= 0 else ", and the answer is nowhere in it")
     )
-
-
-def find_threshold(
-    margins: np.ndarray, answered: np.ndarray, silent: np.ndarray, figure: Callable[[np.ndarray], np.ndarray]
-) -> float:
-    """The threshold of the best figure: an example whose margin is above it is left unanswered.
-
-    Args:
-        margins: (examples) by how much no answer beats the best one.
-        answered: (examples, k) what each adds to the tallies of a metric if it is answered.
-        silent: (examples, k) and if it is not.
-        figure: of the metric: (..., k) sums of tallies -> (...), more is better.
-    Returns:
-        the middle between two margins, or a number beyond them all; the lowest one of the best.
-    Source:
-        Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD", section 5 (a threshold
-        tuned on the development set).
-    """
-    order = np.argsort(margins, kind="stable")
-    margins = margins[order]
-    gains = np.cumsum((answered - silent)[order], axis=0)
-    totals = silent.sum(axis=0) + np.insert(gains, 0, 0, axis=0)  # the first 0, 1, 2 ... are answered
-    thresholds = np.concatenate([margins[:1] - 1, (margins[:-1] + margins[1:]) / 2, margins[-1:] + 1])
-    possible = np.concatenate([[True], margins[:-1] < margins[1:], [True]])
-    return float(thresholds[np.where(possible, figure(totals), -np.inf).argmax()])

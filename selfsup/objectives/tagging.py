@@ -56,7 +56,7 @@ class Tagging(Supervised):
         locate = locator(tokenizer)
         self.pieces = lru_cache(maxsize=1024)(lambda text: locate([text])[0])
         self.names = [name for name, _ in sorted(self.label_ids.items(), key=lambda pair: pair[1])]
-        self.usual = getattr(config, "usual_labels", None) or {}
+        self.usual = self.usual or getattr(config, "usual_labels", None) or {}
         weights = self.class_weights if isinstance(self.class_weights, dict) else {}
         if unknown := weights.keys() - self.label_ids.keys():
             raise ValueError(f"class_weights name {', '.join(sorted(unknown))}, but the tags are {few(self.names)}")
@@ -194,8 +194,10 @@ def running_text(words: Sequence[str], text: str | None = None) -> tuple[str, li
         if text is not None:
             ink = _INK.search(text, at)
             begin = ink.start() if ink else len(text)
-            # A word behind lost ones is looked for as far as they may reach and no further: short ones are everywhere.
+            # A word behind lost ones is looked for as far as they may reach, at the start of a word: "a" is everywhere.
             found = text.find(word, begin, begin + len(word) + (2 * lost + 2 if lost else 0))
+            if lost and found > 0 and (text[found - 1] + word[:1]).isalnum():
+                found = -1
             if found >= 0 and joined:
                 between = text[at:found]
                 gap = between[len(between.rstrip()) :]

@@ -180,18 +180,16 @@ def opening(wanted: str, name: str) -> Iterator[None]:
         raise ValueError(f"{wanted}, but {name} did not open: {reason}") from error
 
 
-def export(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, max_tokens: int | None = None
-) -> None:
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save weights, configuration, code and tokenizer, so that Auto classes open the folder without this package.
 
     Args:
         model: unwrapped; of a class registered for Auto classes.
         tokenizer: saved beside, with its SentencePiece model where it has one.
         folder: new or replaced file by file.
-        max_tokens: that the model reads at once; as many as it has positions, if None (RoBERTa reads two less).
     """
-    tokenizer.model_max_length = max_tokens or model.config.max_position_embeddings
+    # RoBERTa counts positions from 2: of its 514 only 512 are free, and its tokenizer knows.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE

@@ -20,13 +20,13 @@ class Listener(Classification):
 
     def __init__(self) -> None:
         super().__init__()
-        self.read: list[int] = []
+        self.seen: list[int] = []
 
     def encode(self, example):
         return super().encode(example) | ({"place": example["place"]} if "place" in example else {})
 
     def corrupt(self, example, **options):
-        self.read.append(example["place"])
+        self.seen.append(example["place"])
         return super().corrupt({name: value for name, value in example.items() if name != "place"}, **options)
 
 
@@ -66,7 +66,7 @@ def test_a_seed_repeats_itself_and_every_example_is_read_once_an_epoch(network, 
     for run, seed in (("one", 3), ("again", 3), ("other", 4)):
         model, objective = network(Listener(), dropout=0.1)
         fine_tune(model, objective, examples, QUICK, seed=seed, accelerator=accelerator)
-        found[run] = weights(model), objective.read
+        found[run] = weights(model), objective.seen
     assert same(found["one"][0], found["again"][0])
     assert not any(torch.equal(found["one"][0][name], found["other"][0][name]) for name in found["one"][0])
     read = found["one"][1]
