@@ -62,6 +62,19 @@ def one_by_one(model, objective, examples):
     return conclusions, loss / count
 
 
+def listen(objective) -> list[int]:
+    """Gets the number of rows of every batch that is predicted."""
+    seen: list[int] = []
+    predict = objective.predict
+
+    def listening(outputs, batch):
+        seen.append(len(batch["input_ids"]))
+        return predict(outputs, batch)
+
+    objective.predict = listening
+    return seen
+
+
 def same(one, other) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
@@ -74,8 +87,7 @@ def test_conclusions_and_loss_are_those_of_every_row_by_itself(ready, accelerato
     model, objective, examples = ready
     wanted, loss = one_by_one(model.eval(), objective, examples)
     assert len({str(conclusion) for conclusion in wanted}) > 2, "or any order would do"
-    predict, seen = objective.predict, []
-    objective.predict = lambda outputs, batch: seen.append(len(batch["input_ids"])) or predict(outputs, batch)
+    seen = listen(objective)
     for batch_tokens in (1, 100, 8192):
         for order in (slice(None), slice(None, None, -1)):
             seen.clear()
@@ -114,7 +126,7 @@ def test_batches_hold_as_many_rows_as_fit_and_every_row_once(batch_tokens):
     assert sorted(np.concatenate(batches)) == list(range(101))
     widths = [lengths[batch].max() for batch in batches]
     assert widths == sorted(widths, reverse=True), "the longest first: memory runs out at once or never"
-    for batch, width, following in zip(batches, widths, [*batches[1:], []], strict=True):
+    for batch, width in zip(batches, widths, strict=True):
         assert len(batch) * width <= batch_tokens or len(batch) == 1
-        assert not len(following) or (len(batch) + 1) * width > batch_tokens, "one more would not have fitted"
+        assert (len(batch) + 1) * width > batch_tokens or batch is batches[-1], "one more would not have fitted"
     assert by_length([], batch_tokens) == []

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,9 +48,7 @@ def start(learner, cats, about_cats, quick, accelerator, tmp_path):
             "learner": learner, "task": cats, "examples": about_cats(32), "held_out": about_cats(7, seed=1),
             "config": quick, "labels": ("no", "yes"), "seed": 0,
         } | changes  # fmt: skip
-        names = ("learner", "task", "examples", "held_out", "config")
-        given = [options.pop(name) for name in names]
-        return run_trial(*given, folder, accelerator=accelerator, **options)
+        return run_trial(folder=folder, accelerator=accelerator, **options)
 
     return run
 
@@ -146,7 +145,8 @@ def test_a_task_made_of_functions_is_the_same_task_next_time(start, no_learning,
 
 
 def test_the_slice_chooses_and_is_not_learnt_from(start, about_cats, quick, monkeypatch):
-    seen, fine_tune = {}, trials.fine_tune
+    seen: dict[str, list] = {}
+    fine_tune = trials.fine_tune
 
     def spied(model, objective, examples, config, **options):
         seen.update(examples=examples, held_back=options["held_back"])
@@ -247,7 +247,9 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
     lost = [name for name in weights if ".blocks.1." in name]
     save_file({name: value for name, value in weights.items() if name not in lost}, tmp_path / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
-    sentence = rf"weights of the whole body were wanted, but .* lacks {len(lost)} of them, encoder.blocks.1.* among them"
+    sentence = (
+        rf"weights of the whole body were wanted, but .* lacks {len(lost)} of them, encoder.blocks.1.* among them"
+    )
     with pytest.raises(ValueError, match=sentence):
         build_learner(open_learner(str(tmp_path)), Classification(), ("no", "yes"), seed=0)
     (tmp_path / "model.safetensors").unlink()
@@ -256,7 +258,7 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
 
 
 def test_from_scratch_it_has_the_shape_and_fresh_weights_of_32_bits(pretrained, learner):
-    scratch = open_learner(str(pretrained), scratch=True)
+    scratch: Any = open_learner(str(pretrained), scratch=True)
     scratch.start.dtype = torch.bfloat16  # as a folder says that was saved in 16 bits
     fresh, trained = (build_learner(one, Classification(), ("no", "yes"), seed=0) for one in (scratch, learner))
     assert {name: value.shape for name, value in fresh.state_dict().items()} == {
@@ -281,7 +283,7 @@ def test_fields_of_the_configuration_can_be_set_and_wrong_ones_are_named(learner
     for one in (learner, untrained):
         model = build_learner(one, Classification(), ("a", "b"), seed=0, fields={"dropout": 0.25})
         assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
-        with pytest.raises(ValueError, match="--tune.model names droput, but the configuration .* has no such field"):
+        with pytest.raises(ValueError, match=r"--tune.model names droput, but the configuration .* has no such field"):
             build_learner(one, Classification(), ("a", "b"), seed=0, fields={"droput": 0.25})
 
 
@@ -306,7 +308,10 @@ def test_roberta_reads_two_tokens_less_than_it_has_positions(tiny_tokenizer, cat
 
 def test_a_metric_that_looks_for_a_label_that_is_not_there_is_refused(network):
     _, objective = network()
-    assert Scorer(Task(Classification, (partial(F1, positive="yes"),), ()), objective).metrics[0].labels == ["no", "yes"]
+    assert Scorer(Task(Classification, (partial(F1, positive="yes"),), ()), objective).metrics[0].labels == [
+        "no",
+        "yes",
+    ]
     with pytest.raises(ValueError, match="F1 looks for the label 'equivalent', but the labels are no, yes: name them"):
         Scorer(Task(Classification, (partial(F1, positive="equivalent"),), ()), objective)
 
