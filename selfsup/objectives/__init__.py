@@ -5,6 +5,7 @@ from selfsup.objectives.classification import Classification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.objective import Joint, Objective
+from selfsup.objectives.regression import Regression
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
 from selfsup.objectives.supervised import Supervised
@@ -17,6 +18,7 @@ __all__ = [
     "MaskedTokens",
     "NextSentence",
     "Objective",
+    "Regression",
     "ReplacedTokens",
     "SentenceOrder",
     "Supervised",

@@ -29,7 +29,7 @@ class AnswerSpan(Supervised):
         max_question: tokens of a question, which is cut behind them; half a window, if None.
         max_answer_length: tokens of the longest answer that is predicted.
         num_best: answers that a prediction holds.
-        no_answer: some questions have none (`answers` is empty), and then "" is concluded.
+        no_answer: some questions have none (`answers` is empty), and then "" is concluded; None: as the model learnt.
         no_answer_threshold: by how much [CLS] must beat the best answer for that; None: found on held-out examples.
         weight: factor of the loss in a `Joint`.
     Source:
@@ -48,7 +48,7 @@ class AnswerSpan(Supervised):
         max_question: int | None = None,
         max_answer_length: int = 30,
         num_best: int = 20,
-        no_answer: bool = False,
+        no_answer: bool | None = None,
         no_answer_threshold: float | None = None,
         weight: float = 1.0,
     ) -> None:
@@ -64,14 +64,15 @@ class AnswerSpan(Supervised):
         super().bind(tokenizer, config)
         locate = locator(tokenizer)
         self.pieces = lru_cache(maxsize=8192)(lambda text: locate([text])[0])
-        self.gap = max(1, tokenizer.num_special_tokens_to_add(pair=True) - 2)  # RoBERTa has two [SEP] between
         limit = self.max_tokens or self.window or 512
         self.size = min(self.window or limit, limit)
         if self.size < 16:
             raise ValueError(f"a window of at least 16 tokens is wanted, but it has {self.size}: raise it")
         self.longest_question = min(self.max_question or self.size, self.size // 2)
-        self.no_answer = getattr(config, "no_answer", self.no_answer)
-        self.no_answer_threshold = getattr(config, "no_answer_threshold", self.no_answer_threshold)
+        if self.no_answer is None:
+            self.no_answer = getattr(config, "no_answer", False)
+        if self.no_answer_threshold is None:
+            self.no_answer_threshold = getattr(config, "no_answer_threshold", None)
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
         return ["start", "end"]

@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 from selfsup.objectives.objective import Batch, Example
-from selfsup.objectives.supervised import Supervised, few, in_float32
-from selfsup.tokenization.encode import batch_encoder
-from selfsup.tokenization.segments import frame
+from selfsup.objectives.supervised import few, in_float32
+from selfsup.objectives.texts import Texts
 
 
-class Classification(Supervised):
+class Classification(Texts):
     """Which of some classes a text is of, or a pair of texts.
 
     Reads `text`, perhaps `text_pair`, and `label`, the name of a class; with `multi_label` a list of names, which may
@@ -34,10 +33,8 @@ class Classification(Supervised):
         Square Loss vs Cross-Entropy in Classification Tasks" (squared error on one-hot answers).
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     name: ClassVar[str] = "label"
     roles: ClassVar[tuple[str, ...]] = ("text", "label")
-    optional: ClassVar[tuple[str, ...]] = ("text_pair",)
 
     def __init__(
         self,
@@ -53,7 +50,6 @@ class Classification(Supervised):
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
-        self.encode_texts = batch_encoder(tokenizer)
         self.names = [name for name, _ in sorted(self.label_ids.items(), key=lambda pair: pair[1])]
         weights = self.class_weights if isinstance(self.class_weights, dict) else {}
         if unknown := weights.keys() - self.label_ids.keys():
@@ -77,27 +73,19 @@ class Classification(Supervised):
         return "multi_label_classification" if self.multi_label else "single_label_classification"
 
     def check(self, example: Example) -> None:
-        if not any(str(example.get(role) or "").strip() for role in ("text", "text_pair")):
-            raise ValueError("a text was wanted, but it is empty")
+        super().check(example)
         if unknown := [name for name in self._names_of(example) if name not in self.label_ids]:
             raise ValueError(f"a label was wanted that is one of {few(self.names)}, but {unknown[0]!r} came")
 
     def encode(self, example: Example) -> Example:
         if "text" not in example:
             raise ValueError("Classification learns from labelled rows, but running text has no labels: leave it out")
-        texts = [example["text"], *([example["text_pair"]] if example.get("text_pair") is not None else [])]
-        segments = [np.array(ids, dtype=np.int64) for ids in self.encode_texts(texts)]
-        segments = cut(segments, (self.max_tokens or 10**9) - len(segments) - 1)
-        input_ids, token_type_ids = frame(segments, self.cls_id, self.sep_id)
-        fields = {"input_ids": input_ids, "token_type_ids": token_type_ids}
+        fields = self.read(example)
         if example.get("label") is None:
             return fields
         if not self.multi_label:
             return fields | {"labels": np.int64(self.label_ids[example["label"]])}
         return fields | {"labels": np.array([[name in example["label"] for name in self.names]], dtype=np.float32)}
-
-    def counts(self, batch: Batch, turn: str) -> dict[str, int]:
-        return {self.name: len(batch["input_ids"])}
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         logits, answers = in_float32(outputs["logits"]), batch["labels"]
@@ -131,22 +119,3 @@ class Classification(Supervised):
 
     def reference(self, example: Example) -> Any:
         return example["label"]
-
-
-def cut(segments: list[np.ndarray], room: int) -> list[np.ndarray]:
-    """Cut the longest segment until all fit.
-
-    Args:
-        segments: (tokens) of ids each.
-        room: tokens for all of them together.
-    Example:
-        >>> [len(part) for part in cut([np.zeros(9), np.zeros(3)], 8)]
-        [5, 3]
-    """
-    lengths = [len(segment) for segment in segments]
-    while sum(lengths) > room:
-        longest = lengths.index(max(lengths))
-        others = max([length for place, length in enumerate(lengths) if place != longest], default=0)
-        excess = sum(lengths) - room
-        lengths[longest] -= max(1, min(excess, lengths[longest] - others))
-    return [segment[:length] for segment, length in zip(segments, lengths, strict=True)]

@@ -26,6 +26,7 @@ class Supervised(Objective):
         self.label_ids: dict[str, int] = dict(config.label2id)
         if self.max_tokens is not None:  # RoBERTa counts positions from 2, and its tokenizer knows
             self.max_tokens = min(self.max_tokens, tokenizer.model_max_length)
+        self.gap = max(1, tokenizer.num_special_tokens_to_add(pair=True) - 2)  # [SEP] between two texts; 2 for RoBERTa
         if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa and its like tell segments apart by [SEP] alone
             self.fields.discard("token_type_ids")
 

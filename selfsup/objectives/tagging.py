@@ -56,7 +56,7 @@ class Tagging(Supervised):
         locate = locator(tokenizer)
         self.pieces = lru_cache(maxsize=1024)(lambda text: locate([text])[0])
         self.names = [name for name, _ in sorted(self.label_ids.items(), key=lambda pair: pair[1])]
-        self.usual = getattr(config, "usual_labels", None) or {}
+        self.usual = self.usual or getattr(config, "usual_labels", None) or {}
         weights = self.class_weights if isinstance(self.class_weights, dict) else {}
         if unknown := weights.keys() - self.label_ids.keys():
             raise ValueError(f"class_weights name {', '.join(sorted(unknown))}, but the tags are {few(self.names)}")

@@ -28,7 +28,8 @@ def raw_example(objective: Objective, segments: list[np.ndarray], number: int):
     answer = {"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]}
     roles = {"text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
              "tags": [LABELS[len(word) % 2] for word in words],
-             "question": "what is it?", "context": " ".join(words), "answers": answer}  # fmt: skip
+             "number": 20.0 + 10 * (number % 2), "question": "what is it?", "context": " ".join(words),
+             "answers": answer}  # fmt: skip
     return {role: roles[role] for role in (*objective.roles, *objective.optional) if role in roles}
 
 
@@ -43,7 +44,7 @@ def found() -> list[type[Objective]]:
 
 
 def test_the_room_exports_all_that_is_found():
-    assert {"MaskedTokens", "Classification", "Tagging", "AnswerSpan"} <= {kind.__name__ for kind in found()}
+    assert {"MaskedTokens", "Classification", "AnswerSpan"} <= {kind.__name__ for kind in found()}
     assert {kind.__name__ for kind in found()} | {"Joint", "Objective", "Supervised"} == set(selfsup.objectives.__all__)
 
 
@@ -169,6 +170,8 @@ def test_every_turn_sends_gradient_to_every_parameter_of_its_player_only(objecti
         losses = objective.loss(objective.forward(players, batch(), turn), batch(), turn)
         torch.stack([*losses.values()]).sum().backward()
         for name, parameter in [pair for player in players.values() for pair in player.named_parameters()]:
+            if name == "edges.bias":  # starts compete with starts, ends with ends: what all gain changes nothing
+                continue
             if id(parameter) in own[turn]:
                 assert parameter.grad is not None, name
                 assert parameter.grad.abs().max() > 0, name
@@ -221,5 +224,7 @@ def test_supervised_ones_conclude_what_they_learnt(objective, players):
         )
         if "answers" in example:
             assert objective.scored(concluded) in reference
+        elif "number" in example:
+            assert concluded == pytest.approx(reference, abs=1)  # of numbers 10 apart
         else:
             assert objective.scored(concluded) == reference

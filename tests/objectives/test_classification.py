@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from selfsup.data.collate import collate
 from selfsup.objectives import Classification
-from selfsup.objectives.classification import cut
+from selfsup.objectives.texts import cut
 
 
 @pytest.fixture
