@@ -1,6 +1,6 @@
 """Extractive question answering: where in a text the answer to a question stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from selfsup.metrics.threshold import find_threshold
 from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.supervised import Supervised, in_float32
 from selfsup.tokenization.locate import Pieces, locator
@@ -24,7 +25,7 @@ class AnswerSpan(Supervised):
     `start_positions` and `end_positions` (examples), a row's loss is the mean of both.
 
     Args:
-        window: tokens of a row, question and all; what the model reads at once, if None or more than that.
+        window: tokens of a row, question and all; None: as the model learnt, else as many as it reads at once.
         stride: tokens from one window to the next; less where an answer of the longest kind would be in none whole.
         max_question: tokens of a question, which is cut behind them; half a window, if None.
         max_answer_length: tokens of the longest answer that is predicted.
@@ -64,6 +65,7 @@ class AnswerSpan(Supervised):
         super().bind(tokenizer, config)
         locate = locator(tokenizer)
         self.pieces = lru_cache(maxsize=8192)(lambda text: locate([text])[0])
+        self.window = self.window or getattr(config, "answer_window", None)
         limit = self.max_tokens or self.window or 512
         self.size = min(self.window or limit, limit)
         if self.size < 16:
@@ -78,12 +80,14 @@ class AnswerSpan(Supervised):
         return ["start", "end"]
 
     def findings(self) -> dict[str, Any]:
-        return {"no_answer": self.no_answer, "no_answer_threshold": self.no_answer_threshold}
+        return {
+            "answer_window": self.window,
+            "no_answer": self.no_answer,
+            "no_answer_threshold": self.no_answer_threshold,
+        }
 
     def check(self, example: Example) -> None:
-        for role in ("question", "context"):
-            if not str(example[role] or "").strip():
-                raise ValueError(f"a {role} was wanted, but it is empty")
+        check_texts(example)
         texts, starts = example["answers"]["text"], example["answers"]["answer_start"]
         if len(texts) != len(starts):
             raise ValueError(f"a start for each answer was wanted, but {len(starts)} came for {len(texts)} answers")
@@ -208,6 +212,19 @@ class AnswerSpan(Supervised):
         return list(example["answers"]["text"])
 
 
+def check_texts(example: Mapping[str, Any]) -> None:
+    """Refuse an example without a question or without a context.
+
+    Args:
+        example: perhaps without an answer.
+    Raises:
+        ValueError: one of them is missing or empty.
+    """
+    for role in ("question", "context"):
+        if not str(example.get(role) or "").strip():
+            raise ValueError(f"a {role} was wanted, but it is {'empty' if role in example else 'missing'}")
+
+
 def check_answer(text: str, start: int, context: str) -> None:
     """Refuse an answer that does not stand where it is said to.
 
@@ -228,28 +245,3 @@ def check_answer(text: str, start: int, context: str) -> None:
         f"the answer {text!r} was wanted at character {start} of the context, but {there!r} stands there"
         + (f"; the answer stands at {at}" if at >= 0 else ", and the answer is nowhere in it")
     )
-
-
-def find_threshold(
-    margins: np.ndarray, answered: np.ndarray, silent: np.ndarray, figure: Callable[[np.ndarray], np.ndarray]
-) -> float:
-    """The threshold of the best figure: an example whose margin is above it is left unanswered.
-
-    Args:
-        margins: (examples) by how much no answer beats the best one.
-        answered: (examples, k) what each adds to the tallies of a metric if it is answered.
-        silent: (examples, k) and if it is not.
-        figure: of the metric: (..., k) sums of tallies -> (...), more is better.
-    Returns:
-        the middle between two margins, or a number beyond them all; the lowest one of the best.
-    Source:
-        Rajpurkar et al. 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD", section 5 (a threshold
-        tuned on the development set).
-    """
-    order = np.argsort(margins, kind="stable")
-    margins = margins[order]
-    gains = np.cumsum((answered - silent)[order], axis=0)
-    totals = silent.sum(axis=0) + np.insert(gains, 0, 0, axis=0)  # the first 0, 1, 2 ... are answered
-    thresholds = np.concatenate([margins[:1] - 1, (margins[:-1] + margins[1:]) / 2, margins[-1:] + 1])
-    possible = np.concatenate([[True], margins[:-1] < margins[1:], [True]])
-    return float(thresholds[np.where(possible, figure(totals), -np.inf).argmax()])

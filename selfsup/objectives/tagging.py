@@ -194,8 +194,10 @@ def running_text(words: Sequence[str], text: str | None = None) -> tuple[str, li
         if text is not None:
             ink = _INK.search(text, at)
             begin = ink.start() if ink else len(text)
-            # A word behind lost ones is looked for as far as they may reach and no further: short ones are everywhere.
+            # A word behind lost ones is looked for as far as they may reach, at the start of a word: "a" is everywhere.
             found = text.find(word, begin, begin + len(word) + (2 * lost + 2 if lost else 0))
+            if lost and found > 0 and (text[found - 1] + word[:1]).isalnum():
+                found = -1
             if found >= 0 and joined:
                 between = text[at:found]
                 gap = between[len(between.rstrip()) :]

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from selfsup.tokenization.encode import backend_state, batch_encoder
 from selfsup.tokenization.train import ESCAPED, MARK, normalizer, pre_tokenizer
 
-_CLUSTERS = pre_tokenizers.Split(Regex(r"\X"), "isolated")
+_CLUSTERS = pre_tokenizers.Split(Regex(r"\s|\X"), "isolated")  # white space never joins in, not even under an accent
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _SPACE = np.array(
     [chr(code).isspace() for code in range(0x3002)]

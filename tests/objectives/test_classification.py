@@ -11,17 +11,19 @@ from selfsup.objectives.texts import cut
 
 
 @pytest.fixture
-def objective(tiny_tokenizer, tiny_config):
+def objective(wordpiece, tiny_config):
     made = Classification()
-    made.bind(tiny_tokenizer, tiny_config)
+    names = made.survey([{"text": "ann", "label": "yes"}, {"text": "bob", "label": "no"}])
+    tiny_config.label2id, tiny_config.id2label = {"no": 0, "yes": 1}, dict(enumerate(names))
+    made.bind(wordpiece, tiny_config)
     return made
 
 
 def test_by_hand(objective):
-    example = objective.encode({"segments": [np.array([10, 11]), np.array([20])], "label": 1})
-    assert example["input_ids"].tolist() == [2, 10, 11, 3, 20, 3]
+    example = objective.encode({"text": "ann met", "text_pair": "bob", "label": "yes"})
+    assert example["input_ids"].tolist() == [2, 14, 16, 3, 15, 3]
     assert example["token_type_ids"].tolist() == [0, 0, 0, 0, 1, 1]
-    one = objective.encode({"segments": [np.array([10])], "label": 0})
+    one = objective.encode({"text": "ann", "label": "no"})
     batch = collate([[example], [one]], padding=objective.padding)
     assert batch["labels"].tolist() == [1, 0]
     assert "labels" not in objective.inputs(batch)
@@ -33,7 +35,7 @@ def test_by_hand(objective):
 
 
 def test_long_pairs_fit_the_model(objective):
-    example = objective.encode({"segments": [np.arange(10, 90), np.arange(10, 90)], "label": 0})
+    example = objective.encode({"text": "ann " * 80, "text_pair": "bob " * 80, "label": "no"})
     assert len(example["input_ids"]) == 64
     assert example["token_type_ids"].sum() == 32  # of 61 tokens the second keeps 31, and its [SEP]
 
