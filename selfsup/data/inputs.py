@@ -1,4 +1,4 @@
-"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; nothing is read twice or kept."""
+"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; none is kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,9 @@ def find_input(name: str) -> Path:
     if path.is_dir():
         raise ValueError(f"One {listed(INPUTS)} file was wanted, but {path} is a folder: name a file in it")
     if not name or not path.exists():
-        raise ValueError(f"There is no file {path if name else repr(name)}: check the path, or say - for standard input")
+        raise ValueError(
+            f"There is no file {path if name else repr(name)}: check the path, or say - for standard input"
+        )
     return find_files(name, "train", formats=INPUTS)[0]
 
 

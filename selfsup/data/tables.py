@@ -244,7 +244,10 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Row | ValueError]]:
         if len(cells) == len(names):
             yield number, dict(zip(names, cells, strict=True))
             continue
-        yield number, ValueError(
-            f"line {number} of {path} has {len(cells)} cells, but the first line names {len(names)} columns: "
-            "put a cell that holds the separator into double quotes"
+        yield (
+            number,
+            ValueError(
+                f"line {number} of {path} has {len(cells)} cells, but the first line names {len(names)} columns: "
+                "put a cell that holds the separator into double quotes"
+            ),
         )

@@ -1,10 +1,12 @@
 """What a trained head says of an example, in words: labels, a number, tags or an answer, and how sure it is."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 
+from selfsup.answering import ranked
 from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.objective import Batch, Example
@@ -13,6 +15,7 @@ from selfsup.objectives.supervised import Supervised, in_float32
 from selfsup.objectives.tagging import Tagging, running_text
 from selfsup.tokenization.words import split_words
 
+SHOWN = 5  # best answers, or guesses, that are written down
 Roles = tuple[tuple[str, ...], tuple[str, ...]]  # those that every row has, and those that it may have
 
 
@@ -84,15 +87,17 @@ class Tags(Head, Tagging):
     gives = ("prediction", "scores", "words", "offsets")
 
     def admit(self, example: Example) -> Example:
-        text = example.get("text")
+        text = example.get("text", "")
         if "words" not in example:
             parts = split_words(text)
             return {**example, "words": [word for word, _, _ in parts], "offsets": [part[1:] for part in parts]}
         joined, starts = running_text(example["words"], text)
-        if joined != (text or "").strip():  # there is no text, or it spells words otherwise
+        if joined != text.strip():  # there is no text, or it spells words otherwise
             return example
         shift = len(text) - len(text.lstrip())
-        places = [(shift + start, shift + start + len(word)) for word, start in zip(example["words"], starts, strict=True)]
+        places = [
+            (shift + start, shift + start + len(word)) for word, start in zip(example["words"], starts, strict=True)
+        ]
         return {**example, "offsets": places, "given": True}
 
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
@@ -111,11 +116,20 @@ class Tags(Head, Tagging):
         return said | words | {"offsets": [list(place) for place in example["offsets"]]}
 
 
-class Answer(Head, AnswerSpan):
-    """The answer to a question in a text, where it stands, and the next best ones."""
+class Span(Head, AnswerSpan):
+    """The answer to a question in a text, where it stands in characters, and the `SHOWN` best ones."""
 
     reads = ((("question", "context"), ()),)
     gives = ("prediction", "score", "start", "stop", "best")
+
+    def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
+        answers = ranked(super().conclude(example, predictions), bool(self.no_answer))
+        best = [{**asdict(answer), "score": rounded(answer.score)} for answer in answers[:SHOWN]]
+        return {
+            "prediction": best[0]["text"],
+            **{name: best[0][name] for name in ("score", "start", "stop")},
+            "best": best,
+        }
 
 
 def rounded(score: float) -> float:

@@ -6,27 +6,19 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from selfsup.finetuning.heads import Head, rounded
+from selfsup.finetuning.heads import SHOWN, Head, rounded
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.supervised import in_float32
 
 
 class HiddenWords(Head):
-    """The best guess for each hidden word of a text, and the next best ones.
-
-    Args:
-        num_best: guesses for each.
-    """
+    """The best guess for each hidden word of a text, and the `SHOWN` best ones."""
 
     auto_class: ClassVar[str] = "AutoModelForMaskedLM"
     name: ClassVar[str] = "hidden"
     roles: ClassVar[tuple[str, ...]] = ("text",)
     reads = ((("text",), ()),)
     gives = ("prediction", "scores", "best")
-
-    def __init__(self, num_best: int = 5) -> None:
-        super().__init__()
-        self.num_best = num_best
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
@@ -63,7 +55,7 @@ class HiddenWords(Head):
         return players["model"](**self.inputs(batch))["logits"].flatten(0, 1)[hidden]
 
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
-        best = in_float32(outputs).softmax(dim=-1).topk(self.num_best)
+        best = in_float32(outputs).softmax(dim=-1).topk(SHOWN)
         pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         guesses = [list(zip(*pair, strict=True)) for pair in pairs]
         counts = (batch["input_ids"] == self.mask_id).sum(dim=1).tolist()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import transformers
 from accelerate import Accelerator
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from selfsup.finetuning.heads import Answer, Head, Labels, Number, Tags
+from selfsup.finetuning.heads import Head, Labels, Number, Span, Tags
 from selfsup.finetuning.hidden_words import HiddenWords
 from selfsup.finetuning.trial import open_learner
 from selfsup.tokenization.encode import batch_encoder
@@ -18,7 +19,7 @@ from selfsup.tokenization.segments import frame
 from selfsup.training.export import opening
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
-    {kind.auto_class: kind for kind in (Labels, Tags, Answer, HiddenWords)}
+    {kind.auto_class: kind for kind in (Labels, Tags, Span, HiddenWords)}
 )
 
 
@@ -83,7 +84,7 @@ def one_process() -> Accelerator:
     return Accelerator()
 
 
-def _refuse(name: str, config: PreTrainedConfig) -> None:
+def _refuse(name: str, config: PreTrainedConfig) -> NoReturn:
     made = (config.architectures or ["model of an unknown kind"])[0]
     raise ValueError(
         f"a model trained to classify, to tag, to answer or to guess hidden words is wanted, but {name} is a {made} "

@@ -146,7 +146,7 @@ def _readers(
     needed, optional = head.asked([] if is_text and "text" in {*there, *columns} else there, list(columns))
     if kind.startswith(".txt") and "text" not in needed:
         raise ValueError(
-            f"Rows with {listed(needed)} were wanted, but {called(source)} holds lines of text: give JSON lines, CSV or "
+            f"Rows with {listed(needed)} were wanted, but {called(source)} holds lines of text: give JSON lines or "
             "parquet"
         )
     chosen = choose_columns(called(source), there, columns, needed, optional, is_text=is_text, flag="--columns")
@@ -189,9 +189,11 @@ def writing(output: Path, source: Path) -> Iterator[Callable[[Row], None]]:
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        with gzip.open(aside, "wt", encoding="utf-8") if output.suffix == ".gz" else aside.open(
-            "w", encoding="utf-8"
-        ) as file:
+        with (
+            gzip.open(aside, "wt", encoding="utf-8")
+            if output.suffix == ".gz"
+            else aside.open("w", encoding="utf-8") as file
+        ):
             yield lambda row: print(json_line(row), file=file)
         os.replace(aside, output)
     finally:
