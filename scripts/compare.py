@@ -4,7 +4,7 @@ from pathlib import Path
 
 from selfsup.examples import DataChoice
 from selfsup.finetuning.comparison import PRETRAINED, SCRATCH, SweepConfig, compare, report
-from selfsup.finetuning.learning import FineTuneConfig
+from selfsup.finetuning.learning import FineTuneConfig, of_task
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.trial import open_learner
 from selfsup.task import load_task
@@ -14,7 +14,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 
 def main(
-    model: str, output: Path, tasks: dict[str, DataChoice], tune: FineTuneConfig, sweep: SweepConfig = SweepConfig(),
+    model: str, output: Path, tasks: dict[str, DataChoice], tune: FineTuneConfig, epochs: dict[str, int] | None = None,
+    sweep: SweepConfig = SweepConfig(),
     shares: tuple[float, ...] = (0.01, 0.1, 1.0), seeds: int = 3, data_root: Path | None = None,
     trust_remote_code: bool = False, arguments: str = "",
 ) -> None:  # fmt: skip
@@ -25,6 +26,7 @@ def main(
         output: folder of all trials, comparison.json, labels.png and curves.png.
         tasks: which, by the names of files in tasks/, and the data of each.
         tune: how the pretrained model learns; the other one's learning rate and epochs are swept.
+        epochs: of a task by name, where they are not those of `tune`.
         sweep: what is tried, on examples cut from training.
         shares: of the labelled examples.
         seeds: repetitions, 0, 1, 2 …
@@ -42,7 +44,8 @@ def main(
     ]
     results = {}
     for material in materials:
-        results[material.name] = compare(arms, material, shares, tune, sweep, output / material.name, seeds=seeds,
+        usual = of_task(tune, material.name, epochs)
+        results[material.name] = compare(arms, material, shares, usual, sweep, output / material.name, seeds=seeds,
                                          accelerator=accelerator)  # fmt: skip
         if accelerator.is_main_process:
             report(results, output, title=f"{Path(model).name}: pretrained and from scratch, {seeds} seeds")

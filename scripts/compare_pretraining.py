@@ -2,24 +2,26 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from pretrain import main as pretrain
 
-from selfsup.data.labelled import PairTask
 from selfsup.data.texts import DataConfig, find_texts, own_tokenizer
+from selfsup.examples import DataChoice
+from selfsup.finetuning import question_comparison as comparison
+from selfsup.finetuning.learning import FineTuneConfig
+from selfsup.finetuning.material import open_material
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.training import comparison
+from selfsup.task import load_task
 from selfsup.training.command import command, start
-from selfsup.training.export import open_tokenizer
-from selfsup.training.finetuning import FineTuneConfig
 from selfsup.training.loop import TrainConfig
 
 
 def main(
     corpus: str, output: Path, model: TextEncoderConfig, data: DataConfig, optim: OptimConfig, train: TrainConfig,
-    task: PairTask = PairTask(), tune: FineTuneConfig = FineTuneConfig(), seeds: int = 3,
+    task_data: DataChoice = DataChoice(name="sick"), tune: FineTuneConfig = FineTuneConfig(), seeds: int = 3,
     data_root: Path | None = None, arguments: str = "",
 ) -> None:  # fmt: skip
     """Pretrain each way with equal steps and seeds, fine-tune on pairs, compare; goes on where it was stopped.
@@ -31,7 +33,7 @@ def main(
         data: how the text is dealt out.
         optim: how weights move in pretraining.
         train: how long each pretraining is; its seed is set for each.
-        task: pairs of sentences with a class; scored on its held-out split, which chooses nothing.
+        task_data: pairs as tasks/nli.py reads them; scored on the held-out split, which chooses nothing.
         tune: how each model learns them.
         seeds: repetitions, 0, 1, 2 …
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
@@ -39,20 +41,19 @@ def main(
     accelerator, text = start(output, arguments, seed=0), find_texts(corpus, data, data_root)[0]
     with accelerator.main_process_first():
         words = own_tokenizer(text, output, model.vocab_size)
-    right: dict[str, list[list[int]]] = {name: [] for name in comparison.NAMES}
-    for seed in range(seeds):
-        for name in right:
-            run, asked = comparison.folder_of(output, name, seed), comparison.questions().get(name)
-            if asked:  # a finished run is opened, compared with the arguments, and returned
-                own = comparison.as_pretraining(arguments, asked, run, words, seed)
-                pretrain(corpus, run, asked, deepcopy(model), data, optim, replace(train, seed=seed),
-                         data_root=data_root, tokenizer=words, resume=True, arguments=own)  # fmt: skip
-            accelerator.wait_for_everyone()  # the model is written by one of them
-            right[name].append(comparison.score_pairs(run / "model" if asked else model, open_tokenizer(words), task,
-                                                      tune, run, seed=seed, data_root=data_root,
-                                                      accelerator=accelerator))  # fmt: skip
+    fresh = comparison.untrained(model, words)
+    pairs = open_material(load_task("nli", Path(__file__).parents[1] / "tasks"), task_data, fresh,
+                          data_root=data_root, say=accelerator.print)  # fmt: skip
+    trials: dict[str, list] = {name: [] for name in comparison.NAMES}
+    for seed, name in product(range(seeds), trials):
+        run, asked = comparison.folder_of(output, name, seed), comparison.questions().get(name)
+        if asked:  # a finished run is opened, compared with the arguments, and returned
+            own = comparison.as_pretraining(arguments, asked, run, words, seed)
+            pretrain(corpus, run, asked, deepcopy(model), data, optim, replace(train, seed=seed),
+                     data_root=data_root, tokenizer=words, resume=True, arguments=own)  # fmt: skip
+        trials[name].append(comparison.learn(run, pairs, tune, fresh=fresh, seed=seed, accelerator=accelerator))
     if accelerator.is_main_process:
-        comparison.compare(right, output, title=f"{task.data} after {Path(corpus).name}: {seeds} seeds")
+        comparison.compare_questions(trials, pairs, fresh, output, title=f"after {Path(corpus).name}: {seeds} seeds")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main(
     Args:
         task: name of a file in tasks/, a path to a .py file, or module:attribute.
         model: a run, an exported folder, a checkpoint or a Hub encoder.
-        output: folder of seed-0/, seed-1/ …, results.json, curves.png, and model/, the best on its slice of training.
+        output: folder of seed-0/, seed-1/ …, scores.json, curves.png, and model/, the best on its slice of training.
         data: what is learnt from and scored on, where that is not the task's own.
         tune: how it is learnt.
         objective: in place of the task's, with arguments: --objective Classification --objective.loss squared_error.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from selfsup.examples import DataChoice
-from selfsup.finetuning.learning import FineTuneConfig
+from selfsup.finetuning.learning import FineTuneConfig, of_task
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.scoring import report, score_task
 from selfsup.finetuning.trial import open_learner
@@ -14,7 +14,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 
 def main(
-    model: str, output: Path, tasks: dict[str, DataChoice], tune: FineTuneConfig, seeds: int = 3, scratch: bool = False,
+    model: str, output: Path, tasks: dict[str, DataChoice], tune: FineTuneConfig, epochs: dict[str, int] | None = None,
+    seeds: int = 3, scratch: bool = False,
     data_root: Path | None = None, trust_remote_code: bool = False, arguments: str = "",
 ) -> None:  # fmt: skip
     """Fine-tune on every task with every seed and print what came of it; goes on where it was stopped.
@@ -24,6 +25,7 @@ def main(
         output: folder of all trials, and scores.json.
         tasks: which, by the names of files in tasks/, and the data of each.
         tune: how each is learnt, the same for all.
+        epochs: of a task by name, where they are not those of `tune`; the table tells.
         seeds: repetitions, 0, 1, 2 …
         scratch: take the shape of the model alone, and fresh weights.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
@@ -35,10 +37,11 @@ def main(
         open_material(load_task(name, TASKS), choice, learner, data_root=data_root, say=accelerator.print)
         for name, choice in tasks.items()
     ]  # all are read before the first one is learnt
-    results = {
-        material.name: score_task(learner, material, tune, output / material.name, seeds=seeds, accelerator=accelerator)
-        for material in materials
-    }
+    results = {}
+    for material in materials:
+        usual = of_task(tune, material.name, epochs)
+        results[material.name] = score_task(learner, material, usual, output / material.name, seeds=seeds,
+                                            accelerator=accelerator)  # fmt: skip
     if accelerator.is_main_process:
         report(results, output)
 

@@ -22,7 +22,7 @@ class DataChoice:
         name: of a data set that the task knows (sick), of another of its kind, or of a file or folder (.parquet,
             .jsonl, .jsonl.gz, .csv, .tsv).
         columns: of the roles, where they are called otherwise: {text: sentence_A}.
-        labels: names of numbered labels, from 0 on, where the data does not name them.
+        labels: names of numbered labels, from 0 on, where the data does not name them: ["no", "yes"].
         train: split, or file, to learn from.
         held_out: split, or file, to score on; or a share of the rows to learn from, as 0.1, drawn once.
         also: further sets to learn from, each name:split, as stanfordnlp/snli:validation.
@@ -56,7 +56,7 @@ class TaskData:
         train: to learn from.
         held_out: to score on.
         labels: in the order of their ids, where the data or the task numbers them; else the objective's survey orders.
-        notes: lines on rows that were left out, and on texts that stand on both sides.
+        notes: lines on what stands on both sides; on rows that were left out see `Table.losses`.
     """
 
     data: DataSet
@@ -95,10 +95,8 @@ def read_task(task: Task, choice: DataChoice = DataChoice(), data_root: Path | N
         held_out = read_split(task, data, asked, choice, data_root)
         _keep_apart(train, held_out, asked)
     train, held_out = _drawn(train, choice.max_train), _drawn(held_out, choice.max_held_out)
-    notes = [table.losses() for table in ([train] if share else [train, held_out])]
-    return TaskData(
-        data, train, held_out, tables[0].labels, [note for note in (*notes, _shared(train, held_out)) if note]
-    )
+    shared = _shared(train, held_out)
+    return TaskData(data, train, held_out, tables[0].labels, [shared] if shared else [])
 
 
 def read_split(
@@ -193,7 +191,9 @@ def _cut(table: Table, share: float) -> tuple[Table, Table]:
     if not 0 < number < len(table):
         raise ValueError(f"{table.name} has {len(table)} examples, too few to hold out {share:g} of them: give more")
     held_out = set(np.random.default_rng(0).choice(len(table), number, replace=False).tolist())
-    return table.part(n for n in range(len(table)) if n not in held_out), table.part(sorted(held_out))
+    return table.part(n for n in range(len(table)) if n not in held_out), replace(
+        table.part(sorted(held_out)), left_out=[]
+    )
 
 
 def _drawn(table: Table, most: int | None) -> Table:

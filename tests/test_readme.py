@@ -1,5 +1,6 @@
 """The README tells the truth: its commands and its Python run, in order, in a fresh clone, on a text never seen."""
 
+import json
 import os
 import random
 import re
@@ -7,7 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +21,13 @@ BRIEF = (
     " --train.max_minutes null --train.num_steps 6 --train.eval_every 3 --train.save_every 3 --train.eval_rows 8"
     " --optim.warmup_steps 2 --data.batch_size 4"
 )
+MIRROR = ("stanfordnlp/sst2", "universal_dependencies/en_ewt", "sick", "squadshifts")
+BRIEF_TUNING = " --tune.epochs 2"
+BRIEF_SCORES = {
+    "score.py": " --seeds 1 --tune.epochs 1 --epochs null",
+    "compare.py": " --seeds 1 --tune.epochs 1 --epochs null --tune.min_steps 2 --shares '[1.0]'"
+    " --sweep.learning_rates '[0.001]' --sweep.epoch_factors '[1]'",
+}
 SMALL = " --model.vocab_size 512 --model.hidden_size 32 --model.num_attention_heads 2 --model.intermediate_size 64"
 
 
@@ -46,7 +57,31 @@ def clone(tmp_path_factory) -> Path:
     for number in range(24):
         sentences = [" ".join(chance.choices(words, k=12)).capitalize() + "." for _ in range(100)]
         (texts / f"{number}.txt").write_text("\n\n".join(sentences))
+    write_labelled(folder, words, chance)
     return folder
+
+
+def write_labelled(folder: Path, words: list[str], chance: random.Random) -> None:
+    """A file of reviews, and a mirror of the Hub with four tasks, a few rows each."""
+    for split, count in (("train", 60), ("validation", 11)):
+        rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MIRROR}
+        for number in range(count):
+            text = chance.choices(words, k=8)
+            first, second = " ".join(text), " ".join(text[::-1])
+            answer = {"text": [text[2]], "answer_start": [len(" ".join(text[:2])) + 1]}
+            rows["stanfordnlp/sst2"].append({"sentence": first, "label": number % 2})
+            rows["sick"].append({"sentence_A": first, "sentence_B": second, "label": number % 3})
+            rows["universal_dependencies/en_ewt"].append(
+                {"tokens": text, "text": first, "upos": ["NOUN" if len(word) > 5 else "VERB" for word in text]}
+            )
+            rows["squadshifts"].append(
+                {"id": str(number), "question": f"what is {text[1]}?", "context": first, "answers": answer}
+            )
+        for name, examples in rows.items():
+            (folder / "mirror" / name).mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(examples), folder / "mirror" / name / f"{split}.parquet")
+    reviews = [{"text": " ".join(chance.choices(words, k=9)), "label": ["bad", "good"][n % 2]} for n in range(60)]
+    (folder / "my_reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
 
 
 def run(command: str, folder: Path) -> str:
@@ -78,6 +113,10 @@ def test_commands_and_python_of_the_readme_run(clone: Path):
         elif "pretrain.py" in command and "--help" not in command:
             fresh = "" if "--init_from" in command else SMALL
             assert "masked-token perplexity" in run(command + BRIEF + fresh, clone)
+        elif "finetune.py" in command:
+            assert "without learning" in run(command + BRIEF_TUNING, clone)
+        elif name := next((name for name in BRIEF_SCORES if name in command), None):
+            assert "without learning" in run(command + BRIEF_SCORES[name], clone)
         else:
             run(command, clone)
     for number, block in enumerate(blocks("python")):

@@ -8,14 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from transformers import PreTrainedTokenizerBase
-
 from selfsup.data.places import listed
 from selfsup.data.roles import ANSWERS, NO_LABEL, compare_lengths, reader
-from selfsup.data.sources import FileText, HubText, find_text
 from selfsup.data.tables import Place, find_rows
-from selfsup.tokenization.encode import batch_encoder
 
 Columns = Mapping[str, str | tuple[str, ...]]
 
@@ -58,9 +53,8 @@ class Table:
         kinds = Counter(reason for _, reason in self.left_out)
         first = {reason: place for place, reason in reversed(self.left_out)}
         shown = [f"{count} x {reason}, first {first[reason]}" for reason, count in kinds.most_common(3)]
-        more = f"; and {len(kinds) - 3} more reasons" if len(kinds) > 3 else ""
-        rows = len(self.examples) + len(self.left_out)
-        return f"{self.name}: {len(self.left_out)} of {rows} rows are left out: {'; '.join(shown)}{more}"
+        more = f"; and {len(kinds) - 3} other reasons" if len(kinds) > 3 else ""
+        return f"{self.name}: rows left out: {len(self.left_out)}, which are {'; '.join(shown)}{more}"
 
 
 def read_table(
@@ -141,19 +135,20 @@ def checked(table: Table, check: Callable[[dict[str, Any]], None], *, skip_bad_r
         except ValueError as error:
             left_out.append((place, str(error)))
     table = replace(table.part(kept), left_out=left_out)
-    _refuse_losses(table, skip_bad_rows and bool(kept))
+    _refuse_losses(table, skip_bad_rows)
     return table
 
 
 def _refuse_losses(table: Table, skip_bad_rows: bool) -> None:
+    """Refuse a table with rows that are no examples, unless they are to be left out and there are others."""
     bad = [(place, reason) for place, reason in table.left_out if reason != NO_LABEL]
     if not bad or (skip_bad_rows and table.examples):
         return
     place, reason = bad[0]
-    rows = len(table.examples) + len(table.left_out)
-    count = f"{len(bad)} of {rows} rows" if len(bad) > 1 else f"this row of {rows}"
-    hint = "" if skip_bad_rows else ", or leave such rows out with --data.skip_bad_rows true"
-    raise ValueError(f"{place}: {reason}; correct {count}{hint}")
+    if skip_bad_rows:
+        raise ValueError(f"{place}: {reason}; none of the rows is an example, so that nothing is left")
+    rows = f"the {len(bad)} rows that are no examples" if len(bad) > 1 else "the row"
+    raise ValueError(f"{place}: {reason}; correct {rows}, or leave out such rows with --data.skip_bad_rows true")
 
 
 def choose_columns(
@@ -186,7 +181,7 @@ def choose_columns(
             raise ValueError(f"{flag} takes the roles {listed(known)}, but {role!r} came{turned}")
     if is_text and (nested := [role for role in known if role in ("words", "tags", "answers")]):
         raise ValueError(f"{name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet")
-    chosen = {}
+    chosen: dict[str, str] = {}
     for role in known:
         names = columns.get(role, role)
         names = (names,) if isinstance(names, str) else names
@@ -194,13 +189,13 @@ def choose_columns(
         if here:
             chosen[role] = here
         elif role in roles or role in columns:
-            lower = {name.lower(): name for name in there}
-            near = get_close_matches(names[0].lower(), lower, 1, 0.6) or get_close_matches(role, lower, 1, 0.6)
-            guess = lower[near[0]] if near else "its_name"
-            meant = f"did you mean {guess!r}? Then say" if near else "say which it is with"
+            free = {name.lower(): name for name in there if name not in chosen.values()}
+            near = get_close_matches(names[0].lower(), free, 1, 0.6) or get_close_matches(role, free, 1, 0.6)
+            guess = free[near[0]] if near else "its_name"
+            meant = f"if {guess} is meant, say" if near else "say which it is with"
             raise ValueError(
-                f"A column {names[0]!r} was wanted for the role {role}, but {name} has {listed(there)}; "
-                f"{meant} {flag} '{{{role}: {guess}}}'"
+                f"A column {names[0]!r} was wanted for the role {role}, but {name} has {listed(there)}: {meant} "
+                f"{flag} '{{{role}: {guess}}}'"
             )
     return chosen
 
@@ -216,73 +211,3 @@ def _numbers(table: Table) -> tuple[str, ...]:
             f"The labels of {table.name} are -1 and {seen.pop()}, but -1 means that there is none: number them from 0"
         )
     return tuple(sorted(seen, key=int))
-
-
-@dataclass(frozen=True)
-class PairTask:
-    """Two texts and a class in every row; the default is SICK (local only), pairs of sentences of three classes.
-
-    Args:
-        data: name of the data set, as for a corpus.
-        text: column of the first text.
-        text_pair: column of the second.
-        label: column of the class, whole numbers from 0; rows below 0 have none and are left out.
-        split: to learn from.
-        held_out: split to score on.
-    """
-
-    data: str = "sick"
-    text: str = "sentence_A"
-    text_pair: str = "sentence_B"
-    label: str = "label"
-    split: str = "train"
-    held_out: str = "validation"
-
-
-def read_pairs(
-    task: PairTask, tokenizer: PreTrainedTokenizerBase, split: str, data_root: Path | None = None
-) -> list[dict[str, Any]]:
-    """All labelled pairs of a split, their texts as ids.
-
-    Args:
-        task: which columns play which role.
-        tokenizer: a fast one.
-        split: of the data set.
-        data_root: folder that mirrors the Hub.
-    Returns:
-        for each row `segments`, two arrays (tokens) of int64 ids, and `label`.
-    Raises:
-        ValueError: no such data set, split or column; labels that are no whole numbers; no labelled row.
-    """
-    roles = (task.text, task.text_pair, task.label)
-    rows = _rows(find_text(task.data, split=split, data_root=data_root))
-    if missing := [role for role in roles if rows and role not in rows[0]]:
-        raise ValueError(
-            f"{task.data} was to have the columns {', '.join(roles)}, but {', '.join(missing)} is not among "
-            f"{', '.join(rows[0])}: name them with --task.text, --task.text_pair and --task.label"
-        )
-    if wrong := [row[task.label] for row in rows if not isinstance(row[task.label], int)]:
-        raise ValueError(f"{task.label} of {task.data} was to hold whole numbers, but {wrong[0]!r} came: number them")
-    rows = [row for row in rows if row[task.label] >= 0]
-    if not rows:
-        raise ValueError(f"{task.data} has no labelled row in {split}: name another split")
-    encode = batch_encoder(tokenizer)
-    first, second = (encode([row[column] or "" for row in rows]) for column in (task.text, task.text_pair))
-    return [
-        {"segments": [np.array(a, dtype=np.int64), np.array(b, dtype=np.int64)], "label": row[task.label]}
-        for a, b, row in zip(first, second, rows, strict=True)
-    ]
-
-
-def _rows(found: Any) -> list[dict[str, Any]]:
-    import datasets  # a second of imports
-
-    if isinstance(found, HubText):
-        return list(found.builder.as_streaming_dataset(split=found.source.split))
-    assert isinstance(found, FileText)
-    kinds = {"parquet": "parquet", "jsonl": "json", "gz": "json"}
-    kind = kinds.get(found.files[0].suffix.lstrip("."))
-    if kind is None:
-        raise ValueError(f"A table (.parquet or .jsonl) with labels was wanted, but {found.files[0]} came.")
-    files = [str(path) for path in found.files]
-    return list(datasets.load_dataset(kind, data_files=files, split="train", streaming=True))

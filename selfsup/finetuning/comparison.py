@@ -14,7 +14,7 @@ from selfsup.finetuning.figures import between, interval, spread
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import draw_share, hold_back
-from selfsup.finetuning.trial import Learner, Scorer, Trial, run_trial
+from selfsup.finetuning.trial import Learner, Scorer, Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -31,13 +31,16 @@ class SweepConfig:
     Args:
         learning_rates: each is tried with the usual epochs, and the best one with other numbers of them.
         epoch_factors: the usual epochs, times each of these.
+        max_train: examples that a candidate learns from at most; None for as many as in earnest.
     """
 
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 2e-3)
     epoch_factors: tuple[int, ...] = (1, 3)
+    max_train: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.learning_rates or min(self.learning_rates) <= 0 or min(self.epoch_factors, default=0) < 1:
+        fewest = min(self.epoch_factors, default=0), 1 if self.max_train is None else self.max_train
+        if not self.learning_rates or min(self.learning_rates) <= 0 or min(fewest) < 1:
             raise ValueError(f"learning rates above 0 and epoch factors of at least 1 are wanted, but {self} came")
 
 
@@ -45,7 +48,8 @@ def sweep(
     learner: Learner, material: Material, share: float, config: FineTuneConfig, tried: SweepConfig, folder: Path,
     *, accelerator: Accelerator,
 ) -> FineTuneConfig:  # fmt: skip
-    """The learning rate and epochs with which a learner does best on training examples held back for this.
+    """The learning rate and epochs with which a learner does best on training examples held back for this; where
+    there is one candidate, that one.
 
     Args:
         learner: what learns.
@@ -56,22 +60,22 @@ def sweep(
         folder: keeps every trial and sweep.json.
         accelerator: of the run.
     """
+    if len(tried.learning_rates) == len(tried.epoch_factors) == 1:
+        return _times(replace(config, learning_rate=tried.learning_rates[0]), tried.epoch_factors[0])
     rest, judge = hold_back(material.train, 0.1, rng=text_rng(0, SWEEP, 0))
     if not judge:
         raise ValueError(
             f"a sweep needs 500 training examples or more, but {material.name} has {len(material.train)}: give more, "
             "or one learning rate and one epoch factor"
         )
-    wanted = min(1.0, share * len(material.train) / len(rest))
-    examples = draw_share(rest, wanted, rng=text_rng(0, SWEEP, 1))
+    most = min(len(rest), tried.max_train or len(rest), round(share * len(material.train)))
+    examples = draw_share(rest, most / len(rest), rng=text_rng(0, SWEEP, 1))
     scores: dict[tuple[float, int], float] = {}
 
     def score(rate: float, factor: int) -> float:
-        trial = run_trial(learner, material.task, examples, judge,
-                          replace(config, learning_rate=rate, epochs=config.epochs * factor,
-                                  min_steps=config.min_steps * factor),
-                          folder / f"rate-{rate:g}-epochs-x{factor}", labels=material.labels, seed=0,
-                          accelerator=accelerator)  # fmt: skip
+        setting, place = _times(replace(config, learning_rate=rate), factor), f"rate-{rate:g}-epochs-x{factor}"
+        trial = run_trial(learner, material.task, examples, judge, setting, folder / place, labels=material.labels,
+                          seed=0, accelerator=accelerator)  # fmt: skip
         scores[rate, factor] = next(iter(trial.figures.values()))
         return scores[rate, factor]
 
@@ -83,7 +87,11 @@ def sweep(
     if accelerator.is_main_process:
         lines = [{"learning_rate": r, "epoch_factor": f, "figure": figure} for (r, f), figure in scores.items()]
         (folder / "sweep.json").write_text(json.dumps(lines, indent=1))
-    return replace(config, learning_rate=best[0], epochs=config.epochs * best[1], min_steps=config.min_steps * best[1])
+    return _times(replace(config, learning_rate=best[0]), best[1])
+
+
+def _times(config: FineTuneConfig, factor: int) -> FineTuneConfig:
+    return replace(config, epochs=config.epochs * factor, min_steps=config.min_steps * factor)
 
 
 def compare(
@@ -111,7 +119,11 @@ def compare(
     Returns:
         `baseline` (name, figure), `metric`, and for each share `labels`, `learning_rate` and `epochs` of the sweep,
         (mean, low, high) of each arm and of the `difference`, and each arm's `curves` by seed.
+    Raises:
+        ValueError: a share is none, or there are no seeds.
     """
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(f"shares of the training examples above 0 and at most 1 are wanted, but {shares} came")
     objective = material.bound(arms[PRETRAINED])
     score = Scorer(material.task, objective)
     name, guess = baseline(objective, material.train)
@@ -128,7 +140,7 @@ def compare(
         swept = sweep(arms[SCRATCH], material, share, config, tried, place / "sweep", accelerator=accelerator)
         settings = {PRETRAINED: config, SCRATCH: swept}
         trials: dict[str, list[Trial]] = {arm: [] for arm in ARMS}
-        for seed in range(seeds):
+        for seed in repetitions(seeds):
             examples = draw_share(material.train, share, rng=text_rng(seed, SHARE, 0))
             for arm in ARMS:
                 trials[arm].append(
@@ -142,7 +154,7 @@ def compare(
                         labels=material.labels,
                         seed=seed,
                         accelerator=accelerator,
-                    )  # fmt: skip
+                    )
                 )
         tallies = {
             arm: np.stack([score.tallies(trial.conclusions, material.held_out) for trial in done])

@@ -1,8 +1,8 @@
 """Fine-tuning: epochs of `take_step` on examples in memory, and the best of them chosen on a slice held back."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class FineTuneConfig:
         weight_decay: of matrices.
         layer_decay: how much slower each block learns than the one above it; 1 for one rate everywhere.
         freeze_body: only the head learns.
-        dropout: in place of what the model was pretrained with, where its configuration has a `dropout`.
+        model: fields of its configuration in place of those it was pretrained with: {dropout: 0.1, pooling: first}.
         slice_share: of the training examples, at most 1,000 of them, held back to choose the best epoch by; 0 for none,
             and none where it would be fewer than 50: then the last epoch is the best.
         patience: epochs without a better score on the slice after which no more are read; None for all.
@@ -55,7 +55,7 @@ class FineTuneConfig:
     weight_decay: float = 0.01
     layer_decay: float = 1.0
     freeze_body: bool = False
-    dropout: float | None = None
+    model: dict[str, Any] = field(default_factory=dict)
     slice_share: float = 0.1
     patience: int | None = None
 
@@ -69,10 +69,13 @@ class FineTuneConfig:
                 raise ValueError(f"{name} must be at least 0 and below 1, but {getattr(self, name)} came")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, but {self.layer_decay} came")
-        if not 0 <= (self.dropout or 0) < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, but {self.dropout} came")
         if self.weight_decay < 0 or self.min_steps < 0:
             raise ValueError("weight_decay and min_steps must not be negative")
+
+
+def of_task(config: FineTuneConfig, task: str, epochs: Mapping[str, int] | None) -> FineTuneConfig:
+    """The setting of all tasks, with another number of epochs where one is named for this task."""
+    return replace(config, epochs=(epochs or {}).get(task, config.epochs))
 
 
 def fine_tune(

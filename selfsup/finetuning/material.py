@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from selfsup.data.labelled import checked
 from selfsup.examples import DataChoice, read_task
-from selfsup.finetuning.trial import Learner
+from selfsup.finetuning.trial import Learner, Scorer, config_of, strange_head
 from selfsup.objectives.objective import Example
-from selfsup.objectives.supervised import Supervised
+from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Human, Task
-from selfsup.training.export import opening
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,14 @@ def open_material(
         data_root: folder that mirrors the Hub.
         say: gets lines on what was read.
     Raises:
-        ValueError: no such data, or a row is no example (its number is said).
+        ValueError: no such data, a row is no example (its number is said), or a metric does not fit the labels.
     """
     read = read_task(task, choice, data_root)
     objective = task.objective()
     names = objective.survey(read.train.examples)
     labels = _as_learnt(learner, (read.labels or tuple(names)) if names else ())
     bind(objective, learner, labels)
+    Scorer(task, objective)
     train, held_out = (
         checked(table, objective.check, skip_bad_rows=choice.skip_bad_rows) for table in (read.train, read.held_out)
     )
@@ -74,6 +74,8 @@ def open_material(
     lines = [*read.notes, *(table.losses() for table in (train, held_out))]
     for line in dict.fromkeys(line for line in lines if line):
         say(line)
+    if known := strange_head(learner, objective, labels):
+        say(f"{learner.start} has a head for {few(known)}; here it is {few(labels)}, so the head starts afresh")
     return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human)
 
 
@@ -82,16 +84,6 @@ def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None
     config = config_of(learner, labels)
     config.update(objective.findings())
     objective.bind(learner.tokenizer, config)
-
-
-def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
-    """The configuration that a learner has when it knows some labels."""
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
-    if isinstance(learner.start, PreTrainedConfig):
-        return type(learner.start).from_dict(learner.start.to_dict() | (names if labels else {}))
-    with opening("a trained model is wanted", learner.start):
-        trust = learner.trust_remote_code
-        return AutoConfig.from_pretrained(learner.start, trust_remote_code=trust, **(names if labels else {}))
 
 
 def _as_learnt(learner: Learner, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -88,9 +88,8 @@ def by_length(rows: Sequence[Example], batch_tokens: int) -> list[np.ndarray]:
     lengths = [len(row["input_ids"]) for row in rows]
     batches: list[np.ndarray] = []
     chosen: list[int] = []
-    for place in np.argsort(lengths, kind="stable")[
-        ::-1
-    ].tolist():  # the longest first: memory runs out at once or never
+    longest_first = np.argsort(lengths, kind="stable")[::-1]  # memory runs out at once or never
+    for place in longest_first.tolist():
         if chosen and (len(chosen) + 1) * lengths[chosen[0]] > batch_tokens:
             batches.append(np.array(chosen))
             chosen = []

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import yaml
+from accelerate import Accelerator
+from transformers import PreTrainedConfig
 
 from selfsup.finetuning.baselines import baseline
 from selfsup.finetuning.figures import between, interval
+from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
-from selfsup.finetuning.trial import Learner, Scorer, Trial
+from selfsup.finetuning.trial import Learner, Scorer, Trial, open_learner, run_trial
 from selfsup.objectives import MaskedTokens, NextSentence, Objective, SentenceOrder
 from selfsup.pictures.comparison import draw_intervals
+from selfsup.training.export import open_tokenizer
 from selfsup.training.summary import table
 
 SCRATCH, PLAIN, NEXT, ORDER = "not pretrained", "no question", "next sentence", "sentence order"
@@ -41,7 +45,7 @@ def as_pretraining(arguments: str, asked: Mapping[str, Objective], run: Path, to
         seed: of this one.
     """
     header = "".join(line for line in arguments.splitlines(keepends=True) if line.startswith("#"))
-    own = ("task", "task_data", "tune", "seeds")
+    own = ("task_data", "tune", "seeds")
     given = {name: value for name, value in yaml.safe_load(arguments).items() if name not in own}
     init_args = {"tokens": {"num_segments": 2}}
     given["objectives"] = {
@@ -50,6 +54,30 @@ def as_pretraining(arguments: str, asked: Mapping[str, Objective], run: Path, to
     }
     given |= {"output": str(run), "tokenizer": tokenizer, "train": {**given["train"], "seed": seed}}
     return header + yaml.safe_dump(given, sort_keys=False)
+
+
+def untrained(shape: PreTrainedConfig, tokenizer: str) -> Learner:
+    """A learner that was not pretrained: its shape, and the folder of its tokenizer."""
+    return Learner(shape, open_tokenizer(tokenizer))
+
+
+def learn(
+    run: Path, material: Material, config: FineTuneConfig, *, fresh: Learner, seed: int, accelerator: Accelerator
+) -> Trial:
+    """Fine-tune the model of one run on the task; what is there already is not made again.
+
+    Args:
+        run: its folder, see `folder_of`; the trial is kept there.
+        material: of the task.
+        config: how it is learnt.
+        fresh: what learns where the run pretrained nothing.
+        seed: of this run.
+        accelerator: of the comparison; all processes call together.
+    """
+    accelerator.wait_for_everyone()  # the model is written by one of them
+    learner = open_learner(str(run)) if (run / "model").is_dir() else fresh
+    return run_trial(learner, material.task, material.train, material.held_out, config, run / "trial",
+                     labels=material.labels, seed=seed, accelerator=accelerator)  # fmt: skip
 
 
 def compare_questions(

@@ -15,7 +15,7 @@ from selfsup.finetuning.figures import between, interval, spread
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import folds as deal_folds
-from selfsup.finetuning.trial import Learner, Scorer, Trial, run_trial
+from selfsup.finetuning.trial import Learner, Scorer, Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -49,7 +49,7 @@ def score_task(
     trials = [
         run_trial(learner, material.task, material.train, material.held_out, config, folder / f"seed-{seed}",
                   labels=material.labels, seed=seed, accelerator=accelerator, keep_model=keep_models)
-        for seed in range(seeds)
+        for seed in repetitions(seeds)
     ]  # fmt: skip
     objective = material.bound(learner)
     name, guess = baseline(objective, material.train)
@@ -79,11 +79,11 @@ def cross_validate(
     objective = material.bound(learner)
     score = Scorer(material.task, objective)
     trials, each, guesses = [], [], [None] * len(material.train)
-    for seed in range(seeds):
+    for seed in repetitions(seeds):
         conclusions: list[Any] = [None] * len(material.train)
         parts: list[Trial] = []
         for fold, places in enumerate(deal_folds(number, len(material.train), rng=text_rng(seed, FOLDS, 0))):
-            judged, rest = set(places.tolist()), []
+            judged = set(places.tolist())
             rest = [example for place, example in enumerate(material.train) if place not in judged]
             judge = [material.train[place] for place in places]
             parts.append(
@@ -146,20 +146,30 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
         the mean of the tasks' figures.
     """
     rows: list[tuple[str, ...]] = [
-        ("task", "metric", "figure (95 %)", "without learning", "people", "learnt from, scored on", "minutes")
+        (
+            "task",
+            "metric",
+            "figure (95 %)",
+            "without learning",
+            "people",
+            "learnt from, scored on",
+            "epochs, best",
+            "minutes",
+        )
     ]
     for task, found in results.items():
         name, plain = found["baseline"]
         human = f"{100 * found['human'][0]:.1f}" if found["human"] else ""
         rows.append(
             (task, found["metric"], between(found["figure"]), f"{100 * plain:.1f}  ({name})", human,
-             f"{found['learnt']:,}, {found['held_out']:,}", f"{found['seconds'] / 60:.1f}")
+             f"{found['learnt']:,}, {found['held_out']:,}",
+             f"{len(found['curves'][0])}, {'/'.join(map(str, found['epochs']))}", f"{found['seconds'] / 60:.1f}")
         )  # fmt: skip
     mean = float(np.mean([found["figure"][0] for found in results.values()]))
     minutes = sum(found["seconds"] for found in results.values()) / 60
     if len(results) > 1:
         plain = float(np.mean([found["baseline"][1] for found in results.values()]))
-        rows.append(("macro average", "", f"{100 * mean:.1f}", f"{100 * plain:.1f}", "", "", f"{minutes:.1f}"))
+        rows.append(("macro average", "", f"{100 * mean:.1f}", f"{100 * plain:.1f}", "", "", "", f"{minutes:.1f}"))
     print(f"\n{table(rows)}\n")
     for source in dict.fromkeys(found["human"][1] for found in results.values() if found["human"]):
         print(f"people: {source}")

@@ -1,12 +1,13 @@
 """One trial: a model, a task and a seed go in; what the model concludes on held-out examples comes out, and is kept."""
 
 import json
+import re
 import time
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from selfsup.finetuning.learning import FineTuneConfig, fine_tune
 from selfsup.finetuning.prediction import assess
 from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
-from selfsup.objectives.supervised import Supervised
+from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
 from selfsup.training.export import export, open_tokenizer, opening
 
@@ -92,6 +93,17 @@ class Trial:
     learnt: int
 
 
+def repetitions(seeds: int) -> range:
+    """The seeds 0, 1, 2 … of some repetitions.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, but {seeds} came")
+    return range(seeds)
+
+
 def run_trial(
     learner: Learner,
     task: Task,
@@ -124,8 +136,8 @@ def run_trial(
     objective = task.objective()
     asked = {
         "model": learner.fingerprint(),
-        "objective": f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}",
-        "metrics": repr(task.metrics),
+        "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
+        "metrics": _told(repr(task.metrics)),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),
@@ -137,7 +149,7 @@ def run_trial(
     began = time.monotonic()
     learnt, held_back = hold_back(examples, config.slice_share, rng=text_rng(seed, SLICE, 0))
     objective.survey(examples)
-    model = build_learner(learner, objective, labels, seed=seed, dropout=config.dropout)
+    model = build_learner(learner, objective, labels, seed=seed, fields=config.model)
     objective.bind(learner.tokenizer, model.config)
     score = Scorer(task, objective)
     curve = fine_tune(model, objective, learnt, config, seed=seed, accelerator=accelerator, held_back=held_back,
@@ -147,7 +159,7 @@ def run_trial(
         objective.settle(held_back, last.conclusions, score.metrics[0])
         model.config.update(objective.findings())
     found = assess(model, objective, held_out, accelerator=accelerator)
-    curve[-1]["test_loss"] = found.loss
+    next(line for line in curve if line["best"])["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
     trial = Trial(found.conclusions, figures, curve, time.monotonic() - began, len(learnt))
     if accelerator.is_main_process:
@@ -165,6 +177,8 @@ class Scorer:
     Args:
         task: whose metrics.
         objective: bound.
+    Raises:
+        ValueError: a metric looks for a label that there is not.
     """
 
     def __init__(self, task: Task, objective: Supervised) -> None:
@@ -173,6 +187,12 @@ class Scorer:
         for metric in self.metrics:
             if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
                 metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
+            sought = getattr(metric, "positive", None)
+            if sought is not None and sought not in metric.labels:
+                raise ValueError(
+                    f"{type(metric).__name__} looks for the label {sought!r}, but the labels are {few(metric.labels)}: "
+                    "name them so with --data.labels, or name a metric of your own in a task file"
+                )
 
     def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
         """All figures by name, the one that stands for the task first."""
@@ -199,7 +219,12 @@ class Scorer:
 
 
 def build_learner(
-    learner: Learner, objective: Supervised, labels: Sequence[str], *, seed: int, dropout: float | None = None
+    learner: Learner,
+    objective: Supervised,
+    labels: Sequence[str],
+    *,
+    seed: int,
+    fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> PreTrainedModel:
     """A model with the head of an objective, which starts afresh, on a body that does not.
 
@@ -208,31 +233,27 @@ def build_learner(
         objective: not yet bound; it has seen the training examples.
         labels: names in the order of their ids; empty where answers are no labels.
         seed: of the new weights.
-        dropout: in place of what the model was pretrained with.
+        fields: of the configuration, in place of those of the learner.
     Raises:
-        ValueError: nothing opens under that name, it has no such head, or the weights of its body are not there.
+        ValueError: nothing opens under that name, it has no such head or field, or the weights of its body are not
+            there.
     """
     auto = getattr(transformers, objective.auto_class)
-    settings: dict[str, Any] = {"problem_type": objective.problem_type()}
-    if labels:
-        settings["id2label"] = dict(enumerate(labels))
-        settings["label2id"] = {name: number for number, name in enumerate(labels)}
-    elif settings["problem_type"] == "regression":
-        settings["num_labels"] = 1
+    config = config_of(learner, labels)
+    if unknown := [name for name in fields if not hasattr(config, name)]:
+        raise ValueError(
+            f"--tune.model names {', '.join(unknown)}, but the configuration of the model has no such field: it has "
+            f"{', '.join(sorted(config.to_dict()))}"
+        )
+    config = type(config).from_dict(config.to_dict() | dict(fields))
+    config.problem_type = objective.problem_type()
+    config.update(objective.findings())
     torch.manual_seed(seed)
     if isinstance(learner.start, PreTrainedConfig):
-        shape = deepcopy(learner.start)
-        for name, value in (settings | ({} if dropout is None else {"dropout": dropout})).items():
-            setattr(shape, name, value)
-        model = auto.from_config(shape)
-        model.config.update(objective.findings())
-        return model
+        return auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
     with opening(f"a trained model for {objective.auto_class} is wanted", learner.start):
-        shape = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code, **settings)
-        if dropout is not None and hasattr(shape, "dropout"):
-            shape.dropout = dropout
         model, info = auto.from_pretrained(
-            learner.start, config=shape, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+            learner.start, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
             trust_remote_code=learner.trust_remote_code,
         )  # fmt: skip
     body = model.base_model_prefix + "."
@@ -241,8 +262,37 @@ def build_learner(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
         )
-    model.config.update(objective.findings())
-    return model
+    if not strange_head(learner, objective, labels):
+        return model
+    torch.manual_seed(seed)
+    fresh = auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
+    fresh.base_model.load_state_dict(model.base_model.state_dict())
+    return fresh
+
+
+def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels that a learner tells apart already, if they are others than those wanted: then its head starts afresh."""
+    config = config_of(learner, ())
+    head = objective.auto_class.removeprefix("AutoModel")
+    known = tuple(name for _, name in sorted((config.id2label or {}).items()))
+    unnamed = all(name == f"LABEL_{number}" for number, name in enumerate(known))
+    brings_head = not isinstance(learner.start, PreTrainedConfig) and any(
+        name.endswith(head) for name in config.architectures or ()
+    )
+    if not brings_head or known == tuple(labels) or (unnamed and len(known) == len(labels)):
+        return ()
+    return known
+
+
+def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
+    """The configuration that a learner has when it knows some labels; without any, as it came."""
+    if isinstance(learner.start, PreTrainedConfig):
+        config = learner.start
+    else:
+        with opening("a trained model is wanted", learner.start):
+            config = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code)
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
+    return type(config).from_dict(config.to_dict() | (names if labels else {}))
 
 
 def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
@@ -253,13 +303,13 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
     """
     try:
         record = json.loads((folder / RECORD).read_text())
-        lines = (folder / PREDICTIONS).read_text().splitlines()
+        lines = (folder / PREDICTIONS).read_text().split("\n")[:-1]  # splitlines() would cut at U+2028 too
     except (OSError, ValueError):
         return None
     old, new = _flat(record["asked"]), _flat(json.loads(json.dumps(asked)))
     if changed := [name for name in new if old.get(name) != new[name]]:
         raise ValueError(
-            f"{folder} holds a trial already, of another {', '.join(changed)}: choose another output, or delete it"
+            f"{folder} holds a trial already, with other {', '.join(changed)}: choose another output, or delete it"
         )
     conclusions = [json.loads(line)["prediction"] for line in lines]
     return Trial(conclusions, record["figures"], record["curve"], record["seconds"], record["learnt"])
@@ -280,6 +330,11 @@ def _keep(trial: Trial, asked: dict[str, Any], folder: Path) -> None:
 def _flat(asked: dict[str, Any]) -> dict[str, Any]:
     config = {f"--tune.{name}": value for name, value in asked["config"].items()}
     return {name: value for name, value in asked.items() if name != "config"} | config
+
+
+def _told(description: str) -> str:
+    """Without addresses in memory, which are others in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", description)
 
 
 def _digest(value: Any) -> str:

@@ -46,28 +46,24 @@ class MaskedTokenHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """The first token of a sequence, or the mean of its tokens, stands for the whole of it."""
+    """One vector for the whole of a sequence: of its first token, or the mean of all."""
 
     def __init__(self, config) -> None:
         super().__init__()
-        self.pooling = config.pooling
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, hidden: Tensor, sequence_starts: Tensor | None = None, attention_mask: Tensor | None = None
-    ) -> Tensor:
-        """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
-        packed (then the first token stands for each), and the mask of real tokens -> (sequences, hidden)."""
-        if sequence_starts is not None:
+    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None, averaged: Tensor | None = None) -> Tensor:
+        """(batch, tokens, hidden) -> (sequences, hidden). Where rows are packed, `sequence_starts` (sequences) are the
+        places of first tokens in the flattened batch; `averaged` (batch, tokens) is 1 for tokens that count."""
+        if averaged is not None:
+            precise = torch.promote_types(hidden.dtype, torch.float32)  # 16 bits do not count to 300
+            shares = averaged / averaged.sum(dim=1, keepdim=True, dtype=precise)
+            whole = (hidden * shares[..., None].to(hidden.dtype)).sum(dim=1)
+        elif sequence_starts is not None:
             whole = hidden.flatten(0, 1)[sequence_starts]
-        elif self.pooling == "first":
-            whole = hidden[:, 0]
-        elif attention_mask is None:
-            whole = hidden.mean(dim=1)
         else:
-            real = attention_mask[..., None].to(hidden)
-            whole = (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            whole = hidden[:, 0]
         return self.dropout(torch.tanh(self.dense(whole)))
 
 

@@ -47,7 +47,7 @@ class TextEncoderConfig(PreTrainedConfig):
         norm_position: "pre" (the input of each half of a block is normalised, and the output) or "post" (each sum is).
         use_bias: biases in all linear layers and norms. The classical BERT is norm_position "post" with use_bias,
             position_type "learned" and norm_eps 1e-12.
-        pooling: what classifies a sequence: its "first" token or the "mean" of all; where rows are packed, the first.
+        pooling: what tells the class of a sequence: its "first" token or the "mean" of all.
         max_position_embeddings: longest sequence in tokens.
         rope_base: slowest wavelength of rotary and sinusoidal positions, divided by 2 pi.
         type_vocab_size: number of segments that can be told apart.
@@ -70,7 +70,7 @@ class TextEncoderConfig(PreTrainedConfig):
     attention_activation: Literal["softmax", "relu", "sigmoid"] = "softmax"
     norm_position: Literal["pre", "post"] = "pre"
     use_bias: bool = False
-    pooling: Literal["first", "mean"] = "first"
+    pooling: Literal["first", "mean"] = "mean"
     max_position_embeddings: int = 512
     rope_base: float = 10_000.0
     type_vocab_size: int = 2
@@ -369,7 +369,10 @@ class TextEncoderForSequenceClassification(TextEncoderPreTrainedModel):
         body = self.encoder(
             input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
         )
-        logits = self.classifier(self.pooler(body.last_hidden_state, attention_mask=attention_mask))
+        hidden, averaged = body.last_hidden_state, None
+        if self.config.pooling == "mean":
+            averaged = hidden.new_ones(hidden.shape[:2]) if attention_mask is None else attention_mask
+        logits = self.classifier(self.pooler(hidden, averaged=averaged))
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions

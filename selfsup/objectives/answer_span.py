@@ -54,12 +54,13 @@ class AnswerSpan(Supervised):
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
-        for name, value in (("stride", stride), ("max_answer_length", max_answer_length), ("num_best", num_best)):
-            if value < 1:
-                raise ValueError(f"{name} of at least 1 is wanted, but {value} came")
         self.window, self.stride, self.max_question = window, stride, max_question
         self.max_answer_length, self.num_best = max_answer_length, num_best
         self.no_answer, self.no_answer_threshold = no_answer, no_answer_threshold
+        self.settled = no_answer_threshold is not None
+        for name in ("stride", "max_question", "max_answer_length", "num_best"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} of at least 1 is wanted, but {value} came")
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
@@ -104,10 +105,8 @@ class AnswerSpan(Supervised):
 
     def _layout(self, example: Example) -> tuple[np.ndarray, Pieces, list[slice]]:
         """The ids of the question, the pieces of the context, and those of each window."""
-        question, context = (
-            self.pieces(example["question"]).ids[: self.longest_question],
-            self.pieces(example["context"]),
-        )
+        question = self.pieces(example["question"]).ids[: self.longest_question]
+        context = self.pieces(example["context"])
         room = self.size - len(question) - 2 - self.gap
         step = min(self.stride, room - self.max_answer_length if room > self.max_answer_length else (room + 1) // 2)
         last = max(0, len(context.ids) - room)  # start of the last window, which is full if it can be
@@ -181,7 +180,8 @@ class AnswerSpan(Supervised):
             shift = window.start - len(question) - 1 - self.gap
             for start, end, score in spans:
                 place = int(context.starts[start + shift]), int(context.stops[end + shift])
-                best[place] = max(score, best.get(place, -torch.inf))
+                if place[0] < place[1]:  # a tokenizer that swaps characters may swap places
+                    best[place] = max(score, best.get(place, -torch.inf))
         ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[: self.num_best]
         answers = [
             {"text": example["context"][start:stop], "start": start, "stop": stop, "score": score}
@@ -195,7 +195,7 @@ class AnswerSpan(Supervised):
         return concluded | {"null_score": null, "best": answers}
 
     def settle(self, examples: Sequence[Example], conclusions: Sequence[Any], metric: Any) -> None:
-        if not self.no_answer or self.no_answer_threshold is not None:
+        if not self.no_answer or self.settled:
             return
         texts = [answer["best"][0]["text"] if answer["best"] else "" for answer in conclusions]
         margins = [

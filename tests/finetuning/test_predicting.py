@@ -384,8 +384,8 @@ def test_the_command(folder, main, monkeypatch, tmp_path, capfd):
         call(monkeypatch, main, "--model", model, "--input", tmp_path / "a.csv", "--output", "o.jsonl")
     assert ended.value.code == 1
     assert capfd.readouterr().err.splitlines()[-1] == (
-        f"error: A column 'text' was wanted for the role text, but {tmp_path / 'a.csv'} has id, texts; did you mean "
-        "'texts'? Then say --columns '{text: texts}'"
+        f"error: A column 'text' was wanted for the role text, but {tmp_path / 'a.csv'} has id, texts: if texts is "
+        "meant, say --columns '{text: texts}'"
     )
 
 

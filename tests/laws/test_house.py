@@ -98,7 +98,8 @@ def test_no_file_names_a_place_on_our_machines():
 @pytest.mark.parametrize("recipe", RECIPES, ids=called)
 def test_recipes_load(recipe):
     script = ROOT / "scripts" / f"{recipe.stem.rsplit('_', 1)[0]}.py"  # a recipe is called after its script
-    flags = ["--corpus", "some/text", "--output", "some/run", "--config", str(recipe), "--print_config"]
+    start = ["--corpus", "some/text"] if "pretrain" in recipe.stem else ["--model", "some/model"]
+    flags = [*start, "--output", "some/run", "--config", str(recipe), "--print_config"]
     printed = subprocess.run([sys.executable, str(script), *flags], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
     whole = leaves(yaml.safe_load(printed.stdout))

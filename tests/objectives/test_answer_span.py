@@ -238,6 +238,9 @@ def test_unanswerable_questions_are_left_unanswered(wordpiece, tiny_config):
     concluded = [stranger.conclude(EXAMPLE, [row]) for row in predictions]
     assert [answer["prediction_text"] for answer in concluded] == ["", "met"]
     assert concluded[0]["best"][0]["text"] == "Ann"  # what it would have been
+    both = [EXAMPLE | {"answers": {"text": [text], "answer_start": [0]}} for text in ("Ann", "met")]
+    stranger.settle(both, concluded, Squad())
+    assert stranger.no_answer_threshold == 3.0  # other examples, another threshold: now both had better be answered
     fixed = bound(wordpiece, tiny_config, no_answer=True, no_answer_threshold=0.5)
     fixed.settle([none], concluded[:1], Squad())
     assert fixed.no_answer_threshold == 0.5  # chosen by hand

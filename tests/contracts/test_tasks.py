@@ -1,0 +1,106 @@
+"""What every task promises; a new file in tasks/ is found and tested without a word here."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch.nn.functional import one_hot
+
+from selfsup.data.collate import collate
+from selfsup.data.labelled import ANSWERS
+from selfsup.metrics import TallyMetric
+from selfsup.objectives import Supervised
+from selfsup.task import Task, load_task
+
+FOLDER = Path(__file__).parents[2] / "tasks"
+WORDS = ["the", "old", "house", "stands", "by", "the", "river"]
+
+
+def raw_examples(task: Task, objective: Supervised) -> list[dict[str, Any]]:
+    """A few of any kind, with the labels that the task names, where it names some."""
+    labels = task.data[0].labels or ("B-place", "I-place", "O")
+    examples = []
+    for number in range(4):
+        words = [*WORDS[number:], *WORDS[:number]]
+        answers = {"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]}
+        roles = {
+            "text": " ".join(words), "text_pair": "a pair", "label": labels[number % len(labels)], "number": number / 2,
+            "words": words, "tags": [labels[(place + number) % len(labels)] for place in range(len(words))],
+            "question": "what is it?", "context": " ".join(words), "answers": answers, "id": str(number),
+        }  # fmt: skip
+        examples.append({role: roles[role] for role in (*objective.roles, *objective.optional)})
+    return examples
+
+
+def oracle(batch: dict[str, torch.Tensor], num_labels: int) -> dict[str, torch.Tensor]:
+    """What a model that knows the answers gives."""
+    length = batch["input_ids"].shape[1]
+    if "start_positions" in batch:
+        return {f"{edge}_logits": one_hot(batch[f"{edge}_positions"], length).float() for edge in ("start", "end")}
+    if batch["labels"].is_floating_point():
+        return {"logits": batch["labels"][:, None]}
+    return {"logits": one_hot(batch["labels"].clamp(min=0), num_labels).float()}
+
+
+@pytest.fixture(params=sorted(path.stem for path in FOLDER.glob("[!_]*.py")))
+def task(request) -> Task:
+    return load_task(request.param, FOLDER)
+
+
+def test_it_says_in_a_sentence_what_it_asks(task):
+    assert re.match(r"[A-Z][^.]*\?", ast.get_docstring(ast.parse((FOLDER / f"{task.name}.py").read_text())) or "")
+
+
+def test_roles_are_those_of_its_objective(task):
+    objective = task.objective()
+    roles = {*objective.roles, *objective.optional}
+    for data in task.data:
+        assert data.columns.keys() <= roles
+    asked = re.findall(r"{(\w+)}", task.prompt)
+    assert set(asked) <= roles
+    assert task.prompt.endswith(f"{{{asked[-1]}}}"), "the answer stands last, where it can be written"
+    assert [role for role in asked if role in ANSWERS] == asked[-1:]
+
+
+def test_names_of_data_sets_find_them(task):
+    for data in task.data:
+        assert all(task.choose(name) == data for name in data.names)
+    assert task.choose() == task.data[0]
+
+
+def test_an_example_goes_from_the_table_to_the_figure(task, tiny_tokenizer, tiny_config):
+    """Read by a model that knows all answers, every task scores 1; and a real model gives outputs of the same shape."""
+    objective = task.objective()
+    examples = raw_examples(task, objective)
+    names = task.data[0].labels or objective.survey(examples)
+    objective.survey(examples)
+    tiny_config.id2label, tiny_config.label2id = dict(enumerate(names)), {name: n for n, name in enumerate(names)}
+    tiny_config.problem_type = objective.problem_type()
+    tiny_config.update(objective.findings())
+    objective.bind(tiny_tokenizer, tiny_config)
+    for example in examples:
+        objective.check(example)
+    parts = [objective.parts(example) for example in examples]
+    batch = collate([[objective.encode(part)] for some in parts for part in some], padding=objective.padding)
+    known = oracle(batch, len(names))
+    torch.manual_seed(0)
+    model = getattr(transformers, objective.auto_class).from_config(tiny_config)
+    outputs = objective.forward({"model": model}, batch, "model")
+    assert all(outputs[name].shape == known[name].shape for name in known)
+    for scores, best in ((known, True), (outputs, False)):
+        predictions = iter(objective.predict(scores, batch))
+        concluded = [
+            objective.conclude(example, [next(predictions) for _ in some])
+            for example, some in zip(examples, parts, strict=True)
+        ]
+        scored, references = map(objective.scored, concluded), map(objective.reference, examples)
+        pairs = {"predictions": list(scored), "references": list(references)}
+        for make in task.metrics:
+            metric = make()
+            assert isinstance(metric, TallyMetric)
+            figure = metric.compute(**pairs)[metric.main]
+            assert figure == pytest.approx(1) if best else -1 <= figure < 1
