@@ -45,7 +45,8 @@ def folder(tiny_tokenizer, tmp_path_factory):
             torch.manual_seed(2)
             config = text_encoder.TextEncoderConfig(
                 vocab_size=len(tiny_tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                intermediate_size=32, max_position_embeddings=64, pad_token_id=tiny_tokenizer.pad_token_id, **settings,
+                intermediate_size=32, max_position_embeddings=64, pad_token_id=tiny_tokenizer.pad_token_id,
+                pooling="first", **settings,
             )  # fmt: skip
             if head in ("SequenceClassification", "TokenClassification") and config.problem_type != "regression":
                 config.id2label = dict(enumerate(LABELS))
@@ -411,6 +412,58 @@ def test_memory_does_not_grow_with_the_input(folder, tmp_path):
         most[number] = int(done.stdout) / 1024
     print(f"most memory held, MiB: {most}")
     assert most[20_000] < most[2_000] + 20
+
+
+STRANGER = """
+import json, sys, warnings
+sys.modules["selfsup"] = None  # importing it would fail
+from transformers import pipeline
+
+warnings.simplefilter("ignore")
+said = []
+for kind, folder, texts, options in json.loads(sys.argv[1]):
+    read = pipeline(kind, folder, trust_remote_code=True, **options)
+    assert "transformers_modules" in type(read.model).__module__
+    said.append([read(text) for text in texts])
+json.dump(said, open(sys.argv[2], "w"), default=float)
+"""
+
+
+@pytest.mark.slow
+def test_pipelines_at_a_strangers_say_the_same(folder, tmp_path):
+    """Labels, tags and hidden words from the folders alone, in a process that cannot import selfsup."""
+    models = [folder(CLASSIFIER, problem_type="single_label_classification"), folder(TAGGER), folder("PreTraining")]
+    texts = [TEXTS[0], TEXTS[1], "The captain counted seven letters."]
+    masked = ["The [MASK] of the island."]
+    options = {"aggregation_strategy": "first", "ignore_labels": []}
+    asked = [
+        ("text-classification", str(models[0]), texts, {}),
+        ("token-classification", str(models[1]), texts[::2], options),
+        ("fill-mask", str(models[2]), masked, {}),
+    ]
+    output = tmp_path / "said.json"
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, json.dumps(asked), str(output)],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    labels, tags, hidden = json.loads(output.read_text())
+    ours = [[{"text": text} for text in some] for some in (texts, texts[::2], masked)]
+    found = [predictions(model, rows, tmp_path) for model, rows in zip(models, ours, strict=True)]
+    assert [(each["label"], pytest.approx(each["score"], abs=2e-6)) for [each] in labels] == [
+        (row["prediction"], row["score"]) for row in found[0]
+    ]
+    for row, groups in zip(found[1], tags, strict=True):
+        starts = {start: tag for (start, _), tag in zip(row["offsets"], row["prediction"], strict=True)}
+        words = [start for start in starts if start == 0 or row["text"][start - 1] == " "]
+        theirs = {
+            start: group["entity_group"]
+            for group in groups
+            for start in words
+            if group["start"] <= start < group["end"]
+        }
+        assert theirs == {start: starts[start] for start in words}
+    assert [each["token_str"].strip() for each in hidden[0]] == [each["word"] for each in found[2][0]["best"][0]]
 
 
 @pytest.mark.slow
