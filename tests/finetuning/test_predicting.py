@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from transformers import AutoConfig, BertConfig, DebertaV2Config, ElectraConfig,
 from selfsup.answering import QuestionAnswerer
 from selfsup.finetuning.opening import head_of, one_process, open_head
 from selfsup.finetuning.predicting import json_line, predict_file
+from selfsup.finetuning.trial import run_trial
 from selfsup.models import text_encoder
 from selfsup.training.command import command
 from selfsup.training.export import export
@@ -353,6 +355,16 @@ class TestModels:
         monkeypatch.setenv("WORLD_SIZE", "2")
         with pytest.raises(ValueError, match=r"^predictions are made by one process, but the launcher started 2: "):
             one_process()
+
+
+def test_what_is_predicted_is_what_was_scored(about_cats, cats, untrained, accelerator, quick, tmp_path):
+    """The exported folder says of rows in a file what the trial said of its held-out examples."""
+    held_out, config = about_cats(30, seed=1), replace(quick, epochs=6)
+    trial = run_trial(untrained, cats, about_cats(90), held_out, config, tmp_path / "seed-0", labels=("no", "yes"),
+                      seed=0, accelerator=accelerator, keep_model=True)  # fmt: skip
+    found = predictions(tmp_path / "seed-0" / "model", held_out, tmp_path)
+    assert [row["prediction"] for row in found] == trial.conclusions
+    assert set(trial.conclusions) == {"no", "yes"}
 
 
 def call(monkeypatch, main, *flags: object) -> None:
