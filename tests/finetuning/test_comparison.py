@@ -65,7 +65,8 @@ def test_the_sweep_finds_the_best_rate_then_the_best_epochs(material, untrained,
 
 
 @pytest.mark.parametrize(
-    ("share", "most", "learnt"), [(0.01, None, 10), (0.1, None, 100), (1.0, None, 900), (1.0, 50, 50), (0.0001, None, 1)]
+    ("share", "most", "learnt"),
+    [(0.01, None, 10), (0.1, None, 100), (1.0, None, 900), (1.0, 50, 50), (0.0001, None, 1)],
 )
 def test_the_sweep_judges_by_others_than_it_learns_from(
     material, untrained, asked, accelerator, tmp_path, share, most, learnt
@@ -119,7 +120,9 @@ def test_both_arms_learn_from_the_same_examples_with_settings_of_their_own(compa
 
 
 def test_figures_are_paired_over_seeds_and_examples(compared):
-    right = {arm: np.array([[place < number for place in range(10)]] * 2) for arm, number in zip(ARMS, (8, 5), strict=True)}
+    right = {
+        arm: np.array([[place < number for place in range(10)]] * 2) for arm, number in zip(ARMS, (8, 5), strict=True)
+    }
     for share, labels in ((0.01, 10), (0.1, 100), (1.0, 1000)):
         found = compared["shares"][share]
         assert (found["labels"], found["learning_rate"], found["epochs"]) == (labels, 0.2, 6)
@@ -133,9 +136,7 @@ def test_figures_are_paired_over_seeds_and_examples(compared):
 
 
 @pytest.mark.parametrize(("shares", "seeds"), [((), 1), ((0.0,), 1), ((1.0, 1.5), 1), ((1.0,), 0)])
-def test_nothing_is_learnt_for_a_comparison_that_cannot_be(
-    material, arms, asked, accelerator, tmp_path, shares, seeds
-):
+def test_nothing_is_learnt_for_a_comparison_that_cannot_be(material, arms, asked, accelerator, tmp_path, shares, seeds):
     tried = SweepConfig(learning_rates=(0.2,), epoch_factors=(1,))
     with pytest.raises(ValueError, match=r"above 0 and at most 1 are wanted|--seeds must be at least 1"):
         compare(arms, material, shares, CONFIG, tried, tmp_path, seeds=seeds, accelerator=accelerator)

@@ -89,9 +89,7 @@ def test_folds_score_every_example_once_by_a_model_that_has_not_seen_it(
     assert found["figures"] == [{"accuracy": 39 / 40}] * 2
 
 
-def test_the_table_and_the_file_hold_the_figures(
-    material, made_up, untrained, quick, accelerator, tmp_path, capsys
-):
+def test_the_table_and_the_file_hold_the_figures(material, made_up, untrained, quick, accelerator, tmp_path, capsys):
     made_up(lambda seed, *_: (8, 9, 7)[seed])
     one = score_task(untrained, material, quick, tmp_path, seeds=3, accelerator=accelerator)
     made_up(lambda seed, *_: 10)

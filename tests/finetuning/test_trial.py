@@ -247,7 +247,9 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
     lost = [name for name in weights if ".blocks.1." in name]
     save_file({name: value for name, value in weights.items() if name not in lost}, tmp_path / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
-    sentence = rf"weights of the whole body were wanted, but .* lacks {len(lost)} of them, encoder.blocks.1.* among them"
+    sentence = (
+        rf"weights of the whole body were wanted, but .* lacks {len(lost)} of them, encoder.blocks.1.* among them"
+    )
     with pytest.raises(ValueError, match=sentence):
         build_learner(open_learner(str(tmp_path)), Classification(), ("no", "yes"), seed=0)
     (tmp_path / "model.safetensors").unlink()
@@ -306,7 +308,10 @@ def test_roberta_reads_two_tokens_less_than_it_has_positions(tiny_tokenizer, cat
 
 def test_a_metric_that_looks_for_a_label_that_is_not_there_is_refused(network):
     _, objective = network()
-    assert Scorer(Task(Classification, (partial(F1, positive="yes"),), ()), objective).metrics[0].labels == ["no", "yes"]
+    assert Scorer(Task(Classification, (partial(F1, positive="yes"),), ()), objective).metrics[0].labels == [
+        "no",
+        "yes",
+    ]
     with pytest.raises(ValueError, match="F1 looks for the label 'equivalent', but the labels are no, yes: name them"):
         Scorer(Task(Classification, (partial(F1, positive="equivalent"),), ()), objective)
 

@@ -19,9 +19,7 @@ def shares(model, **options) -> dict[str, tuple[float, float]]:
     """(share of the rate, decay) of every weight by name; no weight comes twice."""
     names = {id(weight): name for name, weight in model.named_parameters()}
     groups = layer_groups(model, model.base_model_prefix, **options)
-    found = [
-        (names[id(w)], (group["scale"], group["weight_decay"])) for group in groups for w in group["params"]
-    ]
+    found = [(names[id(w)], (group["scale"], group["weight_decay"])) for group in groups for w in group["params"]]
     assert len(found) == len(dict(found))
     return dict(found)
 
