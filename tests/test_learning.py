@@ -135,11 +135,13 @@ def test_a_comparison_goes_on_where_it_was_stopped_and_says_what_it_found(topics
         "no question", "next sentence", "sentence order", "not pretrained",
     ]  # fmt: skip
     figures = json.loads((tmp_path / "all" / "comparison.json").read_text())
-    assert figures["majority"] == 50.0
+    assert figures["majority"] == 0.5
     assert (tmp_path / "all" / "comparison.png").read_bytes()[:4] == b"\x89PNG"
     weights = tmp_path / "all" / "next_sentence-0" / "model" / "model.safetensors"
     before = weights.read_bytes()
-    (tmp_path / "all" / "not_pretrained-0" / "pairs.json").unlink()
+    (tmp_path / "all" / "not_pretrained-0" / "trial" / "trial.json").unlink()
+    kept = (tmp_path / "all" / "next_sentence-0" / "trial" / "trial.json").read_bytes()
     again = launch("compare_pretraining.py", tmp_path / "all", **flags)
     assert weights.read_bytes() == before
+    assert (tmp_path / "all" / "next_sentence-0" / "trial" / "trial.json").read_bytes() == kept
     assert again.splitlines()[-9:] == printed.splitlines()[-9:]

@@ -68,7 +68,7 @@ def sweep(
             f"a sweep needs 500 training examples or more, but {material.name} has {len(material.train)}: give more, "
             "or one learning rate and one epoch factor"
         )
-    most = min(len(rest), tried.max_train or len(rest), round(share * len(material.train)))
+    most = min(len(rest), tried.max_train or len(rest), max(1, round(share * len(material.train))))
     examples = draw_share(rest, most / len(rest), rng=text_rng(0, SWEEP, 1))
     scores: dict[tuple[float, int], float] = {}
 

@@ -46,25 +46,54 @@ class MaskedTokenHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """One vector for the whole of a sequence: of its first token, or the mean of all."""
+    """One vector for the whole of a sequence: of its first token."""
 
-    def __init__(self, config) -> None:
+    def __init__(self, config, inputs: int = 1) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = nn.Linear(inputs * config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None, averaged: Tensor | None = None) -> Tensor:
+    def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
         """(batch, tokens, hidden) -> (sequences, hidden). Where rows are packed, `sequence_starts` (sequences) are the
-        places of first tokens in the flattened batch; `averaged` (batch, tokens) is 1 for tokens that count."""
-        if averaged is not None:
-            precise = torch.promote_types(hidden.dtype, torch.float32)  # 16 bits do not count to 300
-            shares = averaged / averaged.sum(dim=1, keepdim=True, dtype=precise)
-            whole = (hidden * shares[..., None].to(hidden.dtype)).sum(dim=1)
-        elif sequence_starts is not None:
-            whole = hidden.flatten(0, 1)[sequence_starts]
-        else:
-            whole = hidden[:, 0]
-        return self.dropout(torch.tanh(self.dense(whole)))
+        places of first tokens in the flattened batch."""
+        first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
+        return self.dropout(torch.tanh(self.dense(first)))
+
+
+class SequencePooler(Pooler):
+    """One vector for the whole of a sequence or a pair, made as `config.pooling` says.
+
+    "first": of the first token, as BERT has it. "mean": the mean of all tokens. "segments": the means u and v of two
+    segments side by side with |u - v| and u * v, so that what is alike need not be learnt; v is 0 where there is one.
+
+    Source:
+        Conneau et al. 2017, "Supervised Learning of Universal Sentence Representations from Natural Language Inference
+        Data", section 3.1 ("segments").
+    """
+
+    def __init__(self, config) -> None:
+        super().__init__(config, inputs=4 if config.pooling == "segments" else 1)
+        self.pooling = config.pooling
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
+        """(batch, tokens, hidden), and (batch, tokens) 1 for real tokens and 0 or 1 for their segments, all 1 and all 0
+        if absent -> (batch, hidden)."""
+        if self.pooling == "first":
+            return super().forward(hidden)
+        real = hidden.new_ones(hidden.shape[:2]) if attention_mask is None else attention_mask.to(hidden.dtype)
+        if self.pooling == "mean":
+            return self.dropout(torch.tanh(self.dense(_mean(hidden, real))))
+        second = torch.zeros_like(real) if token_type_ids is None else real * (token_type_ids == 1)
+        one, two = _mean(hidden, real - second), _mean(hidden, second)
+        both = torch.cat([one, two, (one - two).abs(), one * two], dim=-1)
+        return self.dropout(torch.tanh(self.dense(both)))
+
+
+def _mean(hidden: Tensor, counted: Tensor) -> Tensor:
+    """(batch, tokens, hidden) and (batch, tokens) of 0 and 1 -> (batch, hidden); 0 where nothing counts."""
+    precise = torch.promote_types(hidden.dtype, torch.float32)  # 16 bits cannot count to 300
+    counted = counted[..., None].to(precise)
+    return ((hidden * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)).to(hidden.dtype)
 
 
 def choose_positions(hidden: Tensor, labels: Tensor | None, positions: Tensor | None, sparse: bool):

@@ -21,7 +21,15 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention import SelfAttention, check_implementation
 from .blocks import Block
 from .embeddings import Embeddings
-from .heads import MaskedTokenHead, Pooler, PreTrainingOutput, TiedVocabulary, choose_positions, mean_loss
+from .heads import (
+    MaskedTokenHead,
+    Pooler,
+    PreTrainingOutput,
+    SequencePooler,
+    TiedVocabulary,
+    choose_positions,
+    mean_loss,
+)
 from .masks import block_masks
 from .positions import rotation
 
@@ -47,7 +55,8 @@ class TextEncoderConfig(PreTrainedConfig):
         norm_position: "pre" (the input of each half of a block is normalised, and the output) or "post" (each sum is).
         use_bias: biases in all linear layers and norms. The classical BERT is norm_position "post" with use_bias,
             position_type "learned" and norm_eps 1e-12.
-        pooling: what tells the class of a sequence: its "first" token or the "mean" of all.
+        pooling: what tells the class of a sequence: its "first" token, the "mean" of all, or of a pair the means of
+            both "segments", their difference and product.
         max_position_embeddings: longest sequence in tokens.
         rope_base: slowest wavelength of rotary and sinusoidal positions, divided by 2 pi.
         type_vocab_size: number of segments that can be told apart.
@@ -70,7 +79,7 @@ class TextEncoderConfig(PreTrainedConfig):
     attention_activation: Literal["softmax", "relu", "sigmoid"] = "softmax"
     norm_position: Literal["pre", "post"] = "pre"
     use_bias: bool = False
-    pooling: Literal["first", "mean"] = "mean"
+    pooling: Literal["first", "mean", "segments"] = "mean"
     max_position_embeddings: int = 512
     rope_base: float = 10_000.0
     type_vocab_size: int = 2
@@ -348,7 +357,7 @@ class TextEncoderForSequenceClassification(TextEncoderPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.encoder = TextEncoderModel(config)
-        self.pooler = Pooler(config)
+        self.pooler = SequencePooler(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -369,10 +378,7 @@ class TextEncoderForSequenceClassification(TextEncoderPreTrainedModel):
         body = self.encoder(
             input_ids, attention_mask, token_type_ids, position_ids, sequence_ids, inputs_embeds, **kwargs
         )
-        hidden, averaged = body.last_hidden_state, None
-        if self.config.pooling == "mean":
-            averaged = hidden.new_ones(hidden.shape[:2]) if attention_mask is None else attention_mask
-        logits = self.classifier(self.pooler(hidden, averaged=averaged))
+        logits = self.classifier(self.pooler(body.last_hidden_state, attention_mask, token_type_ids))
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=body.hidden_states, attentions=body.attentions

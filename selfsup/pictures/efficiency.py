@@ -36,7 +36,7 @@ def draw_bands(
     if not any(lines for lines in panels.values()):
         raise ValueError("at least one task with one line is wanted, but nothing came to draw")
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
-    figure = Figure(figsize=(1.2 + 3.2 * len(panels), 3.6), layout="constrained")
+    figure = Figure(figsize=(max(7, 1.2 + 3.2 * len(panels)), 3.6), layout="constrained")
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (task, lines) in zip(places, panels.items(), strict=True):
         for label, points in lines.items():
@@ -56,5 +56,5 @@ def draw_bands(
         axes.grid(alpha=0.25)
     handles = {handle.get_label(): handle for axes in places for handle in axes.lines if handle.get_label() in labels}
     figure.legend(handles=[handles[label] for label in labels], loc="outside lower center", ncols=len(labels))
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(title, parse_math=False, fontsize=10)
     return save(figure, picture)

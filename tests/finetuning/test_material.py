@@ -1,0 +1,89 @@
+"""Examples are read, labelled in an order that the model knows, and looked at before anything is learnt."""
+
+import json
+
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+from selfsup.examples import DataChoice
+from selfsup.finetuning.material import open_material
+from selfsup.finetuning.trial import Learner, open_learner
+from selfsup.metrics import F1
+from selfsup.objectives import Classification
+from selfsup.task import Task
+from selfsup.training.export import export
+
+
+@pytest.fixture
+def choice(about_cats, tmp_path):
+    """Files of 30 and 9 examples; with `bad`, that line of the second is something else."""
+
+    def made(bad: dict | None = None, **options) -> DataChoice:
+        for name, number in (("train", 30), ("held_out", 9)):
+            rows = about_cats(number, seed=number)
+            if bad and name == "held_out":
+                rows[4] = bad
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return DataChoice(train=str(tmp_path / "train.jsonl"), held_out=str(tmp_path / "held_out.jsonl"), **options)
+
+    return made
+
+
+def test_what_is_read_is_said(cats, choice, untrained):
+    said: list[str] = []
+    found = open_material(cats, choice(), untrained, say=said.append)
+    assert (found.name, len(found.train), len(found.held_out)) == ("cats", 30, 9)
+    assert found.labels == ("no", "yes")
+    assert said[0].startswith("cats: 30 examples of ")
+    assert said[0].endswith(" to learn from, 9 to score on")
+    assert found.bound(untrained).label_ids == {"no": 0, "yes": 1}
+
+
+@pytest.mark.parametrize(
+    ("known", "labels", "says"),
+    [
+        (("yes", "no"), ("yes", "no"), False),  # the same in another order: that of the model
+        (("no", "yes"), ("no", "yes"), False),
+        (("a", "b", "c"), ("no", "yes"), True),
+        (("up", "down"), ("no", "yes"), True),
+    ],
+)
+def test_labels_that_a_model_knows_keep_its_order_and_a_fresh_head_is_said(
+    cats, choice, pretrained, tiny_tokenizer, tmp_path, known, labels, says
+):
+    names = {"id2label": dict(enumerate(known)), "label2id": {name: number for number, name in enumerate(known)}}
+    export(AutoModelForSequenceClassification.from_pretrained(pretrained, **names), tiny_tokenizer, tmp_path / "model")
+    learner, said = open_learner(str(tmp_path / "model")), []
+    found = open_material(cats, choice(), learner, say=said.append)
+    assert found.labels == labels
+    assert found.bound(learner).label_ids == {name: number for number, name in enumerate(labels)}
+    sentence = f"model has a head for {', '.join(known)}; here it is no, yes, so the head starts afresh"
+    assert [line.endswith(sentence) for line in said if "afresh" in line] == [True] * says
+
+
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ({"text": "The cat hid.", "label": "maybe"}, "a label was wanted that is one of no, yes, but 'maybe' came"),
+        ({"text": " ", "label": "no"}, "text was wanted in 'text', but it is empty"),
+    ],
+)
+def test_a_row_that_is_none_is_refused_by_its_number_or_left_out(cats, choice, untrained, bad, sentence):
+    with pytest.raises(ValueError, match=f"line 5 of held_out.jsonl: {sentence}; correct the row, or leave"):
+        open_material(cats, choice(bad), untrained)
+    said: list[str] = []
+    found = open_material(cats, choice(bad, skip_bad_rows=True), untrained, say=said.append)
+    assert len(found.held_out) == 8
+    assert any(line.endswith(f"1 x {sentence}, first line 5 of held_out.jsonl") for line in said)
+
+
+def test_a_metric_that_does_not_fit_is_refused_before_anything_is_learnt(choice, untrained):
+    task = Task(Classification, (lambda: F1(positive="equivalent"),), ())
+    with pytest.raises(ValueError, match="F1 looks for the label 'equivalent', but the labels are no, yes"):
+        open_material(task, choice(), untrained)
+
+
+def test_the_shape_of_a_learner_is_not_written_to(cats, choice, tiny_config, tiny_tokenizer):
+    before = tiny_config.to_dict()
+    open_material(cats, choice(), Learner(tiny_config, tiny_tokenizer), say=lambda line: None)
+    assert tiny_config.to_dict() == before

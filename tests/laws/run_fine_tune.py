@@ -1,0 +1,93 @@
+"""Jobs of the server in run_fit.py: fine-tuning, and conclusions, of one or several processes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import Accelerator
+from safetensors.torch import save_file
+
+from selfsup.finetuning.learning import FineTuneConfig, fine_tune
+from selfsup.finetuning.prediction import assess
+from selfsup.models.text_encoder import TextEncoderConfig
+from selfsup.objectives import AnswerSpan, Classification, Supervised, Tagging
+from selfsup.training.export import open_tokenizer
+
+KINDS: dict[str, Callable[[], Supervised]] = {
+    "classification": Classification,
+    "tagging": Tagging,
+    "answer_span": lambda: AnswerSpan(window=32, stride=8, max_answer_length=5),
+}
+
+
+def tune(
+    folder: str, *, text: str, tokenizer: str, cache: str, kinds: list[str], micro_batch_size: int | None = None
+) -> dict[str, Any]:
+    """Learn 25 examples in batches of 6, look at 7 after every epoch, and conclude on 13: no two processes share these
+    evenly. Each process writes down what it came to, and whose rows it saw."""
+    accelerator = Accelerator(cpu=True)
+    words = open_tokenizer(tokenizer)
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        examples = examples_of(kind, Path(text), 45)
+        objective = KINDS[kind]()
+        names = objective.survey(examples)
+        config = TextEncoderConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+            max_position_embeddings=64, id2label=dict(enumerate(names)),
+            label2id={name: place for place, name in enumerate(names)},
+        )  # fmt: skip
+        config.update(objective.findings())
+        torch.manual_seed(0)
+        model = getattr(transformers, objective.auto_class).from_config(config).double()
+        objective.bind(words, config)
+        tuning = FineTuneConfig(epochs=3, batch_size=6, micro_batch_size=micro_batch_size, layer_decay=0.9)
+        curve = fine_tune(model, objective, examples[:25], tuning, seed=1, accelerator=accelerator,
+                          held_back=examples[25:32])  # fmt: skip
+        seen = listen(objective)
+        concluded = assess(model, objective, examples[32:], accelerator=accelerator, batch_tokens=200)
+        rows = sum(len(objective.parts(example)) for example in examples[32:])
+        found[kind] = {"curve": curve, "conclusions": concluded.conclusions, "loss": concluded.loss,
+                       "seen": sum(seen), "rows": rows}  # fmt: skip
+        if accelerator.is_main_process:
+            save_file(model.state_dict(), Path(folder) / f"{kind}.safetensors")
+    (Path(folder) / f"process-{accelerator.process_index}.json").write_text(json.dumps(found))
+    accelerator.wait_for_everyone()
+    return {"processes": accelerator.num_processes}
+
+
+def listen(objective: Supervised) -> list[int]:
+    """Gets the number of rows of every batch that is predicted here."""
+    seen: list[int] = []
+    predict = objective.predict
+
+    def listening(outputs: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+        seen.append(len(batch["input_ids"]))
+        return predict(outputs, batch)
+
+    objective.predict = listening  # type: ignore[method-assign]
+    return seen
+
+
+def examples_of(kind: str, text: Path, number: int) -> list[dict[str, Any]]:
+    """Paragraphs with something to say of them."""
+    paragraphs = [part for file in sorted(text.iterdir()) for part in file.read_text().split("\n\n")]
+    paragraphs = [part.strip() for part in paragraphs if len(part.split()) > 4][:number]
+    if kind == "classification":
+        return [{"text": part, "label": str(len(part) % 3)} for part in paragraphs]
+    if kind == "tagging":
+        return [{"words": part.split(), "tags": [str(len(w) % 4) for w in part.split()]} for part in paragraphs]
+    return [
+        {
+            "question": f"What follows {part.split()[1]}?",
+            "context": part,
+            "answers": {"text": [part.split()[2]], "answer_start": [part.index(part.split()[2])]},
+        }
+        for part in paragraphs
+    ]
+
+
+JOBS = {"tune": tune}
