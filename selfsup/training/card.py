@@ -401,7 +401,7 @@ def amount(number: int) -> str:
 
 
 def save_card(card: str, path: Path, name: str) -> None:
-    """Write a card, marked so that edits are noticed, and so that `readdress` finds under which name it says to load."""
+    """Write a card, marked so that edits are noticed and `readdress` finds the name under which it says to load."""
     marker = f"\n<!-- selfsup card {_digest(card)} of {name}: as long as nobody edits it, it is kept up to date -->\n"
     path.write_text(card + marker, encoding="utf-8")
 
