@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from selfsup.examples import DataChoice
+from selfsup.finetuning.card import write_card
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.scoring import cross_validate, present, report, score_task
@@ -50,6 +51,7 @@ def main(
     if accelerator.is_main_process:
         report({material.name: result}, output)
         present(result, output)
+        write_card(output, result, material)
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ class QuestionAnswerer:
                     raise ValueError(f"question {number}: {error}") from error
             place += len(some)
             for question, predictions in zip(some, self._read(some, batch_size), strict=True):
-                ranked = _ranked(self.objective.conclude(dict(question), predictions), bool(self.objective.no_answer))
-                yield ranked[0] if num_best == 1 else ranked[:num_best]
+                best = ranked(self.objective.conclude(dict(question), predictions), bool(self.objective.no_answer))
+                yield best[0] if num_best == 1 else best[:num_best]
 
     def _read(self, questions: Sequence[Question], batch_size: int) -> list[list[Any]]:
         """Of each question the predictions for its windows."""
@@ -137,7 +137,7 @@ class QuestionAnswerer:
         return [[found[next(places)] for _ in some] for some in parts]
 
 
-def _ranked(concluded: Mapping[str, Any], no_answer: bool) -> list[Answer]:
+def ranked(concluded: Mapping[str, Any], no_answer: bool) -> list[Answer]:
     """The best answers, with no answer among them if there may be none, and the concluded one first."""
     spans = [(span["score"], span["text"], span["start"], span["stop"]) for span in concluded["best"]]
     spans.append((concluded["null_score"], "", 0, 0))

@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from selfsup.models.text_encoder import TextEncoderForPreTraining
-from selfsup.training.card import write_card
+from selfsup.training.card import readdress, write_card
 from selfsup.training.command import start
 from selfsup.training.export import HubConfig, build_model, export, open_tokenizer, publish
 from selfsup.training.hub import check_access, check_name, explain, files_to_push, push
@@ -78,7 +78,7 @@ class StandIn(BaseHTTPRequestHandler):
             self.answer(409 if known else 200, {"url": f"{hub.url}/{repo}"})
         elif path == "/api/validate-yaml":
             front = yaml.safe_load(json.loads(body)["content"].split("---\n")[1])
-            errors = [] if front["license"] != "no-such-licence" else [{"message": "license is unknown"}]
+            errors = [] if front.get("license") != "no-such-licence" else [{"message": "license is unknown"}]
             self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
         elif found := re.fullmatch(r"/api/models/([\w-]+/[\w-]+)/branch/([\w-]+)", path):
             hub.repos[found[1]]["branches"].setdefault(found[2], {})
@@ -392,6 +392,35 @@ def test_a_run_that_has_ended_publishes_itself(hub, run, tiny_config, tiny_token
     card = hub.repos["user/mine"]["branches"]["main"]["README.md"].decode()
     assert 'from_pretrained("user/mine", trust_remote_code=True)' in card
     assert "my_texts): cc0-1.0." in card
+
+
+def test_a_fine_tuned_model_is_pushed_with_its_card(hub, tiny_config, tiny_tokenizer, tmp_path):
+    from selfsup.finetuning import card
+    from selfsup.finetuning.material import Material
+    from selfsup.metrics import Accuracy
+    from selfsup.models.text_encoder import TextEncoderForSequenceClassification
+    from selfsup.objectives import Classification
+    from selfsup.task import DataSet, Task
+
+    tuned = tmp_path / "runs" / "reviews"
+    export(TextEncoderForSequenceClassification(tiny_config), tiny_tokenizer, tuned / "model")
+    (tuned / "curves.png").write_bytes(b"\x89PNG made up")
+    (tuned / "run.yaml").write_text(yaml.safe_dump({"model": "my/encoder", "data": {}}))
+    result = {"metric": "accuracy", "figure": (0.8, 0.7, 0.9), "baseline": ["most frequent label", 0.5], "best_seed": 0,
+              "figures": [{"accuracy": 0.8}], "epochs": [1], "learnt": 90, "held_out": 10, "human": None,
+              "curves": [[{}]]}  # fmt: skip
+    data = DataSet("stanfordnlp/sst2", {})
+    task = Task(Classification, (Accuracy,), (data,), name="sentiment")
+    assert card.write_card(tuned, result, Material("sentiment", task, [], [], ("no", "yes"), data=data))
+    readdress(tuned / "model", "user/reviews")
+    assert push(tuned / "model", "user/reviews") == f"{hub.url}/user/reviews"
+    files = hub.repos["user/reviews"]["branches"]["main"]
+    assert files.keys() == MODEL_FILES
+    text = files["README.md"].decode()
+    assert 'pipeline("text-classification", "user/reviews", trust_remote_code=True)' in text
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["base_model"] == "my/encoder"
+    assert front["model-index"][0]["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.8, "name": "accuracy"}]
 
 
 @pytest.mark.slow

@@ -5,14 +5,21 @@ import gzip
 import io
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+STDIN = Path("-")  # the standard input, wherever the text of a file is read
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, as JSON may hold it
 _CHUNK = 1 << 20  # bytes read at once
+
+
+def called(path: Path) -> str:
+    """What sentences call a file."""
+    return "the standard input" if path == STDIN else str(path)
 
 
 @contextmanager
@@ -23,19 +30,19 @@ def explained(path: Path) -> Iterator[None]:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"{path} cannot be read: {reason}; check that it is whole and that you may read it."
+            f"{called(path)} cannot be read: {reason}; check that it is whole and that you may read it."
         ) from error
 
 
 def decoded(path: Path) -> Iterator[str]:
     """The text of a UTF-8 file (unpacked where it ends in .gz) with newlines as "\\n", in parts."""
     utf8, newlines = codecs.getincrementaldecoder("utf-8")(), io.IncrementalNewlineDecoder(None, translate=True)
-    offset = 0
-    with explained(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    name, offset = called(path), 0
+    with explained(path), _opened(path) as file:
         while True:
             chunk = file.read(_CHUNK)
             if (zero := chunk.find(b"\0")) >= 0:
-                raise ValueError(f"UTF-8 text was wanted, but {path} is binary: a NUL at byte {offset + zero}.")
+                raise ValueError(f"UTF-8 text was wanted, but {name} is binary: a NUL at byte {offset + zero}.")
             pending = len(utf8.getstate()[0])
             try:
                 text = utf8.decode(chunk, final=not chunk)
@@ -43,12 +50,21 @@ def decoded(path: Path) -> Iterator[str]:
                 where = offset - pending + error.start
                 wrong = error.object[error.start]
                 raise ValueError(
-                    f"UTF-8 text was wanted, but {path} holds 0x{wrong:02x} at byte {where}; convert it to UTF-8."
+                    f"UTF-8 text was wanted, but {name} holds 0x{wrong:02x} at byte {where}; convert it to UTF-8."
                 ) from error
             yield newlines.decode(text.removeprefix("\ufeff") if offset == pending == 0 else text, final=not chunk)
             if not chunk:
                 return
             offset += len(chunk)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    if path == STDIN:
+        yield sys.stdin.buffer
+        return
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield file
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -66,15 +82,21 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         ValueError: a line is no JSON object.
     """
+    for number, row in json_rows(path):
+        if isinstance(row, ValueError):
+            raise row
+        yield number, row
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    """As `json_lines`, but a line that is no JSON object comes as the error, and reading goes on."""
     for number, line in enumerate(lines_of(path), 1):
         if not line or line.isspace():
             continue
+        wanted = f"A JSON object a line was wanted, but line {number} of {called(path)} is"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"A JSON object a line was wanted, but line {number} of {path} is not: {error}."
-            ) from error
-        if not isinstance(row, dict):
-            raise ValueError(f"A JSON object a line was wanted, but line {number} of {path} is a {type(row).__name__}.")
-        yield number, row
+            yield number, ValueError(f"{wanted} not: {error}.")
+            continue
+        yield number, row if isinstance(row, dict) else ValueError(f"{wanted} a {type(row).__name__}.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from selfsup.data.places import listed
 from selfsup.data.roles import ANSWERS, NO_LABEL, compare_lengths, reader
-from selfsup.data.tables import FileRows, HubRows, Place, find_rows
+from selfsup.data.tables import Place, find_rows
 
 Columns = Mapping[str, str | tuple[str, ...]]
 
@@ -93,7 +93,7 @@ def read_table(
     """
     wanted = [[role for role in some if answers or role not in ANSWERS] for some in (roles, optional)]
     found = find_rows(name, split=split, data_root=data_root)
-    chosen = _choose(found, columns, *wanted)
+    chosen = choose_columns(name, found.columns, columns, *wanted, is_text=found.is_text)
     names = next((found.class_names(chosen[role]) for role in ("label", "tags") if role in chosen), ())
     names = names or tuple(labels)
     kinds = {"names": names, "several": several, "is_text": found.is_text}
@@ -151,18 +151,36 @@ def _refuse_losses(table: Table, skip_bad_rows: bool) -> None:
     raise ValueError(f"{place}: {reason}; correct {rows}, or leave out such rows with --data.skip_bad_rows true")
 
 
-def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optional: list[str]) -> dict[str, str]:
-    """The column of each role that is there."""
+def choose_columns(
+    name: str,
+    there: Sequence[str],
+    columns: Columns,
+    roles: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    is_text: bool = False,
+    flag: str = "--data.columns",
+) -> dict[str, str]:
+    """The column of each role that is there.
+
+    Args:
+        name: of the table, for sentences.
+        there: its columns.
+        columns: of roles that are not called as their columns.
+        roles: that must be there.
+        optional: that may be there; those that `columns` names must.
+        is_text: all cells are strings, as in CSV.
+        flag: that gives `columns`, for sentences.
+    Raises:
+        ValueError: a column is missing, or cells cannot hold what a role wants.
+    """
     known = [*roles, *optional]
-    there = found.columns
     for role, column in columns.items():
         if role not in known and role not in ANSWERS:
             turned = f": write it the other way round, '{{{column}: {role}}}'" if column in known else ""
-            raise ValueError(f"--data.columns takes the roles {listed(known)}, but {role!r} came{turned}")
-    if found.is_text and (nested := [role for role in known if role in ("words", "tags", "answers")]):
-        raise ValueError(
-            f"{found.name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet"
-        )
+            raise ValueError(f"{flag} takes the roles {listed(known)}, but {role!r} came{turned}")
+    if is_text and (nested := [role for role in known if role in ("words", "tags", "answers")]):
+        raise ValueError(f"{name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet")
     chosen: dict[str, str] = {}
     for role in known:
         names = columns.get(role, role)
@@ -176,8 +194,8 @@ def _choose(found: FileRows | HubRows, columns: Columns, roles: list[str], optio
             guess = free[near[0]] if near else "its_name"
             meant = f"if {guess} is meant, say" if near else "say which it is with"
             raise ValueError(
-                f"A column {names[0]!r} was wanted for the role {role}, but {found.name} has {listed(there)}: {meant} "
-                f"--data.columns '{{{role}: {guess}}}'"
+                f"A column {names[0]!r} was wanted for the role {role}, but {name} has {listed(there)}: {meant} "
+                f"{flag} '{{{role}: {guess}}}'"
             )
     return chosen
 

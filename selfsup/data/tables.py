@@ -226,12 +226,28 @@ def _header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
 
 
 def _dicts(path: Path) -> Iterator[tuple[int, Row]]:
-    rows = _csv_rows(path)
-    names = _header(path, rows)
-    for number, cells in rows:
-        if len(cells) != len(names):
-            raise ValueError(
+    for number, row in csv_rows(path):
+        if isinstance(row, ValueError):
+            raise row
+        yield number, row
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, Row | ValueError]]:
+    """The rows of a CSV file with the numbers of their first lines; one with too few or too many cells as its error.
+
+    Raises:
+        ValueError: the first line names no columns, or quotes do not close.
+    """
+    cells_of_rows = _csv_rows(path)
+    names = _header(path, cells_of_rows)
+    for number, cells in cells_of_rows:
+        if len(cells) == len(names):
+            yield number, dict(zip(names, cells, strict=True))
+            continue
+        yield (
+            number,
+            ValueError(
                 f"line {number} of {path} has {len(cells)} cells, but the first line names {len(names)} columns: "
                 "put a cell that holds the separator into double quotes"
-            )
-        yield number, dict(zip(names, cells, strict=True))
+            ),
+        )

@@ -11,7 +11,7 @@ from selfsup.examples import DataChoice, read_task
 from selfsup.finetuning.trial import Learner, Scorer, config_of, strange_head
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised, few
-from selfsup.task import Human, Task
+from selfsup.task import DataSet, Human, Task
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Material:
         held_out: raw examples to score on.
         labels: names in the order of their ids; empty where answers are no labels.
         human: what people reach on this data, where that is published.
+        data: the set they are of.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Material:
     held_out: Sequence[Example]
     labels: tuple[str, ...]
     human: Human | None = None
+    data: DataSet | None = None
 
     def bound(self, learner: Learner) -> Supervised:
         """The objective of the task, as it is when this learner learns it; it has seen the training examples."""
@@ -76,7 +78,7 @@ def open_material(
         say(line)
     if known := strange_head(learner, objective, labels):
         say(f"{learner.start} has a head for {few(known)}; here it is {few(labels)}, so the head starts afresh")
-    return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human)
+    return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human, read.data)
 
 
 def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None:

@@ -62,7 +62,7 @@ def write_card(
     """
     folder = run / "model"
     path = folder / "README.md"
-    if path.exists() and not _unedited(path.read_text(encoding="utf-8")):
+    if path.exists() and not unedited(path.read_text(encoding="utf-8")):
         print(f"card     {path} was edited, so it stays as it is (delete it to have a fresh one)")
         return False
     header, arguments = read_record(run)
@@ -70,7 +70,7 @@ def write_card(
     language = language or arguments["data"]["language"]
     if (run / "curves.png").exists():
         shutil.copyfile(run / "curves.png", folder / "curves.png")
-    name = name or _local_name(folder)
+    name = name or local_name(folder)
     config = json.loads((folder / "config.json").read_text())
     title = run.resolve().name if name.startswith(".") else name.split("/")[-1]
     front = front_matter(title, arguments, figures, text, language=language, license=license)
@@ -83,7 +83,7 @@ def write_card(
         _limits(figures, config, text, language, arguments.get("init_from")),
     ]
     body = "\n\n".join(parts)
-    _save(f"---\n{front.to_yaml()}\n---\n\n{body}\n", path, name)
+    save_card(f"---\n{front.to_yaml()}\n---\n\n{body}\n", path, name)
     return True
 
 
@@ -95,12 +95,12 @@ def readdress(folder: Path, repo: str) -> None:
         repo: user/name.
     """
     path = folder / "README.md"
-    found = _unedited(path.read_text(encoding="utf-8")) if path.exists() else None
+    found = unedited(path.read_text(encoding="utf-8")) if path.exists() else None
     if found is None or found["name"] == repo:
         return
     card = ModelCard(found.string[: found.start()])
     setattr(card.data, "model_name", repo.split("/")[-1])  # noqa: B010 - typed as the class above
-    _save(str(card).replace(f'"{found["name"]}"', f'"{repo}"'), path, repo)
+    save_card(str(card).replace(f'"{found["name"]}"', f'"{repo}"'), path, repo)
 
 
 def num_parameters(folder: Path) -> int:
@@ -137,7 +137,7 @@ def front_matter(
     """
     task = _task(figures)
     init_from = arguments.get("init_from")
-    start = init_from if init_from and _is_hub_id(init_from) else None
+    start = init_from if init_from and is_hub_id(init_from) else None
     return ModelCardData(
         language=language,
         license=license,
@@ -179,14 +179,14 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
     init_from = arguments.get("init_from")
     begun = "from scratch"
     if init_from:
-        begun = f"from {init_from if _is_hub_id(init_from) else f'an earlier model, `{Path(init_from).name}`,'}"
+        begun = f"from {init_from if is_hub_id(init_from) else f'an earlier model, `{Path(init_from).name}`,'}"
     width, blocks = config.get("hidden_size"), config.get("num_hidden_layers")
     shape = f" ({blocks} blocks, {width} wide)" if width and blocks else ""
     objectives = [str(each["class_path"]).split(".")[-1] for each in arguments["objectives"].values()]
     return (
         f"# {config.get('model_type', 'A model').removeprefix('selfsup_').replace('_', ' ').capitalize()} "
         f"pretrained on {text.name}\n\n"
-        f"{_amount(size)} parameters{shape}, trained {begun} on {text.link} with {' and '.join(objectives)} by the "
+        f"{amount(size)} parameters{shape}, trained {begun} on {text.link} with {' and '.join(objectives)} by the "
         "library `selfsup`. "
         + _USES.get(task or "", "It ")
         + "is a start for fine-tuning; it does not chat, and does not write text.\n\n"
@@ -361,11 +361,12 @@ def _limits(figures: Mapping[str, Any], config: Mapping[str, Any], text: Text, l
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
-def _is_hub_id(name: str) -> bool:
+def is_hub_id(name: str) -> bool:
+    """Can this be a model of the Hub, and no folder here?"""
     return not Path(name).expanduser().exists() and bool(re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name))
 
 
-def _local_name(folder: Path) -> str:
+def local_name(folder: Path) -> str:
     """How to open the folder from where the command ran; with a dot, so that nobody takes it for a name of the Hub."""
     return f"./{folder.name if folder.is_absolute() or '..' in folder.parts else folder.as_posix()}"
 
@@ -391,19 +392,21 @@ def _interval(figures: Mapping[str, Any], answer: str) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _amount(number: int) -> str:
+def amount(number: int) -> str:
+    """A number in words, to three digits: 5.31 million."""
     for unit, word in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
         if number >= unit:
             return f"{number / unit:.3g} {word}"
     return str(number)
 
 
-def _save(card: str, path: Path, name: str) -> None:
+def save_card(card: str, path: Path, name: str) -> None:
+    """Write a card, marked so that edits are noticed and `readdress` finds the name under which it says to load."""
     marker = f"\n<!-- selfsup card {_digest(card)} of {name}: as long as nobody edits it, it is kept up to date -->\n"
     path.write_text(card + marker, encoding="utf-8")
 
 
-def _unedited(card: str) -> re.Match[str] | None:
+def unedited(card: str) -> re.Match[str] | None:
     """The marker of a card, if what stands before it is as it was written."""
     found = _MARKER.search(card)
     return found if found and found["digest"] == _digest(card[: found.start()]) else None

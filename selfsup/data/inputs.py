@@ -1,0 +1,89 @@
+"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; none is kept."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from selfsup.data.files import STDIN, called, explained, json_rows, lines_of
+from selfsup.data.places import TABLES, ending, find_files, listed
+from selfsup.data.tables import FileRows, Place, Row, csv_rows
+
+INPUTS = (".txt", ".txt.gz", *TABLES)
+Form = Literal["txt", "jsonl"]  # of what comes on the standard input
+
+
+def find_input(name: str) -> Path:
+    """The file of a name; `STDIN` for "-".
+
+    Raises:
+        ValueError: there is no such file, or nothing of this kind can be read.
+    """
+    if name == str(STDIN):
+        return STDIN
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise ValueError(f"One {listed(INPUTS)} file was wanted, but {path} is a folder: name a file in it")
+    if not name or not path.exists():
+        raise ValueError(
+            f"There is no file {path if name else repr(name)}: check the path, or say - for standard input"
+        )
+    return find_files(name, "train", formats=INPUTS)[0]
+
+
+def read_rows(path: Path, form: Form = "txt") -> Iterator[tuple[Place, Row | ValueError]]:
+    """The rows of a file in order, each with its place; what is no row comes as the error, and reading goes on.
+
+    A line of text is the row {"text": line}; empty ones too, so that lines can be counted.
+
+    Args:
+        path: of `find_input`.
+        form: of the standard input.
+    Raises:
+        ValueError: the file cannot be read on: it is binary, not UTF-8, cut off, or its quotes do not close.
+    """
+    match kind_of(path, form):
+        case ".parquet":
+            table = FileRows(str(path), (path,))
+            yield from table.rows(table.columns)
+            return
+        case ".csv" | ".tsv":
+            numbered = csv_rows(path)
+        case ".txt" | ".txt.gz":
+            numbered = _text_rows(path)
+        case _:
+            numbered = json_rows(path)
+    table_name = called(path) if path == STDIN else path.name
+    for number, row in numbered:
+        yield Place("line", number, table_name), row
+
+
+def kind_of(path: Path, form: Form = "txt") -> str:
+    """The ending of a file, or what it would be."""
+    return f".{form}" if path == STDIN else ending(path, INPUTS) or ""
+
+
+def count_rows(path: Path) -> int | None:
+    """How many rows there are, nearly, where that is known without reading them: of parquet, and of plain lines."""
+    match kind_of(path):
+        case ".parquet":
+            import pyarrow.parquet as pq
+
+            try:
+                return pq.read_metadata(path).num_rows
+            except Exception:  # whatever is wrong with it: reading it says so
+                return None
+        case ".txt" | ".jsonl" if path != STDIN:
+            with explained(path), path.open("rb") as file:
+                return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    return None
+
+
+def _text_rows(path: Path) -> Iterator[tuple[int, Row | ValueError]]:
+    held: str | None = None
+    number = 0
+    for number, line in enumerate(lines_of(path)):
+        if held is not None:
+            yield number, {"text": held}
+        held = line
+    if held:  # what follows the last line break is no line where it is empty
+        yield number + 1, {"text": held}

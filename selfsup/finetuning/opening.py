@@ -1,0 +1,103 @@
+"""From a name to a trained model with the head it was trained with, whoever trained it."""
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+import numpy as np
+import torch
+import transformers
+from accelerate import Accelerator
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from selfsup.finetuning.heads import Head, Labels, Number, Span, Tags
+from selfsup.finetuning.hidden_words import HiddenWords
+from selfsup.finetuning.trial import open_learner
+from selfsup.tokenization.encode import batch_encoder
+from selfsup.tokenization.segments import frame
+from selfsup.training.export import opening
+
+HEADS: Mapping[str, type[Head]] = MappingProxyType(
+    {kind.auto_class: kind for kind in (Labels, Tags, Span, HiddenWords)}
+)
+
+
+def open_head(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Head]:
+    """A trained model, in evaluation mode and float32, and its head, bound.
+
+    Args:
+        name: folder of a run, exported folder, checkpoint or Hub id.
+        trust_remote_code: run Python files that come with the model; our own need none.
+    Raises:
+        ValueError: nothing opens under that name, or the model has no head whose predictions people read.
+    """
+    learner = open_learner(name, trust_remote_code=trust_remote_code)
+    with opening("a trained model is wanted", name):
+        config = AutoConfig.from_pretrained(learner.start, trust_remote_code=trust_remote_code)
+    auto_class = head_of(config)
+    if auto_class is None:
+        _refuse(name, config)
+    with opening("a trained model is wanted", name):
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            learner.start, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
+        )
+    if info["missing_keys"]:
+        _refuse(name, config)
+    kind = HEADS[auto_class]
+    if kind is Labels and (config.problem_type == "regression" or config.num_labels == 1):
+        kind = Number
+    head = kind()
+    head.bind(learner.tokenizer, model.config)
+    if kind is not HiddenWords:
+        _check_frame(head, learner.tokenizer, name)
+    return model.eval(), head
+
+
+def head_of(config: PreTrainedConfig) -> str | None:
+    """The Auto class under which a model opens with the head it was trained with; None where it has none of `HEADS`.
+
+    A model of pretraining, or one that does not say what it is, opens for masked tokens.
+    """
+    made = (config.architectures or ["ForPreTraining"])[0]
+    own = getattr(config, "auto_map", None) or {}
+    for auto_class in HEADS:
+        known = getattr(transformers, auto_class)._model_mapping.get(type(config), ())
+        names = [kind.__name__ for kind in (known if isinstance(known, tuple) else (known,))]
+        names.append(str(own.get(auto_class, "")).rpartition(".")[2])
+        if made in names or (auto_class == HiddenWords.auto_class and made.endswith("ForPreTraining") and any(names)):
+            return auto_class
+    return None
+
+
+def one_process() -> Accelerator:
+    """The device that predictions are made on.
+
+    Raises:
+        ValueError: the launcher started several processes.
+    """
+    if (started := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise ValueError(
+            f"predictions are made by one process, but the launcher started {started}: start this command with plain "
+            "python, or cut the input into several files, one for each process"
+        )
+    return Accelerator()
+
+
+def _refuse(name: str, config: PreTrainedConfig) -> NoReturn:
+    made = (config.architectures or ["model of an unknown kind"])[0]
+    raise ValueError(
+        f"a model trained to classify, to tag, to answer or to guess hidden words is wanted, but {name} is a {made} "
+        "without the weights of such a head: fine-tune it first, with scripts/finetune.py"
+    )
+
+
+def _check_frame(head: Head, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Refuse models that saw other special tokens around texts than ours puts there: their answers would be wrong."""
+    segments = [np.array(ids) for ids in batch_encoder(tokenizer)(["a", "b"])]
+    ours = frame(segments, head.cls_id, head.sep_id, gap=head.gap)[0].tolist()
+    if (theirs := tokenizer("a", "b")["input_ids"]) != ours:
+        raise ValueError(
+            f"a model that reads [CLS] a [SEP] b [SEP] is wanted, but {name} reads {tokenizer.decode(theirs)}: use "
+            "transformers' own pipeline"
+        )

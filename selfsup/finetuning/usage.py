@@ -1,0 +1,58 @@
+"""How to let a fine-tuned model speak: a few lines of Python for its head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from selfsup.objectives.supervised import few
+
+# What the Hub calls the heads.
+KINDS = {
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+    "AutoModelForQuestionAnswering": "question-answering",
+}
+
+
+def snippet(name: str, kind: str, config: Mapping[str, Any], *, pairs: bool = False) -> str:
+    """Python that opens a model and asks it once.
+
+    Args:
+        name: to open it by.
+        kind: one of the values of `KINDS`.
+        config: of the model.
+        pairs: it reads two texts.
+    """
+    if kind == "question-answering":
+        return "\n".join([
+            "from selfsup.answering import QuestionAnswerer",
+            "",
+            f'answerer = QuestionAnswerer.from_pretrained("{name}")',
+            'print(answerer({"question": "Whom did Ann meet?", "context": "Ann met Bob in Rome."}))',
+        ])  # fmt: skip
+    options, asked, problem = "", '"What a lovely day!"', config.get("problem_type")
+    if kind == "token-classification":
+        options, asked = ', aggregation_strategy="first"', '"The miller sold a wooden box ."'
+    elif pairs:
+        asked = '{"text": "Ann met Bob.", "text_pair": "Bob met Ann."}'
+    if problem == "multi_label_classification":
+        options = ", top_k=None"
+    trust = ", trust_remote_code=True" if "auto_map" in config else ""
+    said = f"read({asked})"
+    if problem == "regression":  # learnt in deviations from the mean
+        score = f'{said}{"" if pairs else "[0]"}["score"]'
+        said = f"{config.get('number_mean', 0):g} + {config.get('number_deviation', 1):g} * {score}"
+    return f'from transformers import pipeline\n\nread = pipeline("{kind}", "{name}"{options}{trust})\nprint({said})'
+
+
+def aim(kind: str, config: Mapping[str, Any], labels: tuple[str, ...], *, pairs: bool = False) -> str:
+    """What the model tells, in a sentence."""
+    names = few([f"`{label}`" for label in labels])
+    if kind == "question-answering":
+        return "It finds where in a text the answer to a question stands."
+    if kind == "token-classification":
+        return f"It gives each word of a text one of these tags: {names}."
+    read = "a pair of texts" if pairs else "a text"
+    if config.get("problem_type") == "regression":
+        return f"It gives {read} a number."
+    several = "any" if config.get("problem_type") == "multi_label_classification" else "one"
+    return f"It gives {read} {several} of these labels: {names}."
