@@ -111,7 +111,6 @@ def test_a_killed_trial_is_made_anew(start, tmp_path):
     for harm in (
         lambda: (folder / RECORD).unlink(),
         lambda: (folder / RECORD).write_text('{"asked": {"mod'),
-        lambda: (folder / "predictions.jsonl").unlink(),
     ):
         (folder / "predictions.jsonl").write_text('{"prediction": "half')
         harm()
