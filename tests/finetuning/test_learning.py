@@ -116,7 +116,7 @@ def test_batches_part_the_rows_and_put_like_lengths_together():
     assert padded < 1.1 * lengths.sum()
     assert sum(len(batch) * lengths[batch].max() for batch in np.split(np.arange(1000), 50)) > 1.6 * lengths.sum()
     means = [lengths[batch].mean() for batch in found]  # short and long ones come in any order
-    assert abs(np.corrcoef(means, np.arange(number))[0, 1]) < 0.3
+    assert 0.3 < np.mean(np.diff(means) > 0) < 0.7
 
 
 @pytest.mark.parametrize(
