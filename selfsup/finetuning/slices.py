@@ -1,19 +1,17 @@
 """Which of the training examples are learnt from, and which are held back to choose or to score by."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
-from selfsup.objectives.objective import Example
-
+Each = TypeVar("Each")
 FEWEST = 50  # examples that a choice may rest on
 MOST = 1000  # that are worth holding back for it
 
 
-def hold_back(
-    examples: Sequence[Example], share: float, *, rng: Generator
-) -> tuple[Sequence[Example], Sequence[Example]]:
+def hold_back(examples: Sequence[Each], share: float, *, rng: Generator) -> tuple[Sequence[Each], Sequence[Each]]:
     """Cut a slice from training examples to choose by.
 
     Args:
@@ -30,7 +28,7 @@ def hold_back(
     return [examples[i] for i in np.sort(order[number:])], [examples[i] for i in np.sort(order[:number])]
 
 
-def draw_share(examples: Sequence[Example], share: float, *, rng: Generator) -> Sequence[Example]:
+def draw_share(examples: Sequence[Each], share: float, *, rng: Generator) -> Sequence[Each]:
     """A part of training examples; under the same `rng` a smaller one lies inside a larger one.
 
     Args:

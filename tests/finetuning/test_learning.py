@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_the_weights_are_those_of_the_best_epoch(network, about_cats, accelerato
     assert [line["slice_merit"] for line in curve] == scores[:read]
     assert [line["best"] for line in curve] == [int(epoch + 1 == best) for epoch in range(read)]
     assert same(weights(model), after[best - 1])
-    assert not any(same(one, other) for one, other in zip(after, after[1:], strict=False))
+    assert not any(same(one, other) for one, other in pairwise(after))
 
 
 def test_without_a_score_the_loss_chooses_and_looking_changes_nothing(network, about_cats, accelerator):
@@ -157,10 +158,10 @@ def test_without_a_score_the_loss_chooses_and_looking_changes_nothing(network, a
     assert assess(model, objective, turned, accelerator=accelerator).loss == pytest.approx(curve[0]["slice_loss"])
 
     finals = []
-    for held_back in ([], about_cats(9)):
+    for number in (0, 9):
         model, objective = network(dropout=0.1)
         curve = fine_tune(model, objective, about_cats(24), QUICK, seed=0, accelerator=accelerator,
-                          held_back=held_back, score=lambda *_: {"same": 1.0})  # fmt: skip
+                          held_back=about_cats(number), score=lambda *_: {"same": 1.0})  # fmt: skip
         assert [line["best"] for line in curve] == [0, 1], "the last one, of none and of equal ones"
         finals.append(weights(model))
     assert same(*finals)

@@ -53,7 +53,8 @@ def test_labels_that_a_model_knows_keep_its_order_and_a_fresh_head_is_said(
 ):
     names = {"id2label": dict(enumerate(known)), "label2id": {name: number for number, name in enumerate(known)}}
     export(AutoModelForSequenceClassification.from_pretrained(pretrained, **names), tiny_tokenizer, tmp_path / "model")
-    learner, said = open_learner(str(tmp_path / "model")), []
+    learner = open_learner(str(tmp_path / "model"))
+    said: list[str] = []
     found = open_material(cats, choice(), learner, say=said.append)
     assert found.labels == labels
     assert found.bound(learner).label_ids == {name: number for number, name in enumerate(labels)}

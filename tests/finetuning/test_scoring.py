@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,11 +139,3 @@ def test_the_model_of_the_best_seed_is_left(monkeypatch, tmp_path, capsys):
     assert panels["f1"]["slice that chooses"] == [(4, pytest.approx(0.15), 0.1, 0.2)]
     present({"metric": "f1", "curves": curves, "best_seed": 7}, tmp_path / "folds")
     assert "folds leave no model" in capsys.readouterr().out
-
-
-def test_results_do_not_know_where_they_lie(material, made_up, untrained, quick, accelerator):
-    made_up(lambda seed, *_: 5)
-    found = [
-        score_task(untrained, material, quick, Path(name), seeds=1, accelerator=accelerator) for name in ("a", "b")
-    ]
-    assert found[0] == found[1]

@@ -1,5 +1,7 @@
 """Slices, shares and folds of examples: what they hold, and that they part the examples."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.random import default_rng
@@ -37,7 +39,7 @@ def test_a_smaller_share_lies_inside_a_larger_one():
     shares = [0.001, 0.01, 0.1, 0.5, 1.0]
     drawn = [draw_share(range(777), share, rng=default_rng(3)) for share in shares]
     assert [len(part) for part in drawn] == [1, 8, 78, 388, 777]
-    for small, large in zip(drawn, drawn[1:], strict=False):
+    for small, large in pairwise(drawn):
         assert set(small) < set(large)
     assert drawn[-1] == list(range(777))
     assert draw_share(range(777), 0.1, rng=default_rng(4)) != drawn[2]

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,9 +48,7 @@ def start(learner, cats, about_cats, quick, accelerator, tmp_path):
             "learner": learner, "task": cats, "examples": about_cats(32), "held_out": about_cats(7, seed=1),
             "config": quick, "labels": ("no", "yes"), "seed": 0,
         } | changes  # fmt: skip
-        names = ("learner", "task", "examples", "held_out", "config")
-        given = [options.pop(name) for name in names]
-        return run_trial(*given, folder, accelerator=accelerator, **options)
+        return run_trial(folder=folder, accelerator=accelerator, **options)
 
     return run
 
@@ -112,7 +111,6 @@ def test_a_killed_trial_is_made_anew(start, tmp_path):
     for harm in (
         lambda: (folder / RECORD).unlink(),
         lambda: (folder / RECORD).write_text('{"asked": {"mod'),
-        lambda: (folder / "predictions.jsonl").unlink(),
     ):
         (folder / "predictions.jsonl").write_text('{"prediction": "half')
         harm()
@@ -146,7 +144,8 @@ def test_a_task_made_of_functions_is_the_same_task_next_time(start, no_learning,
 
 
 def test_the_slice_chooses_and_is_not_learnt_from(start, about_cats, quick, monkeypatch):
-    seen, fine_tune = {}, trials.fine_tune
+    seen: dict[str, list] = {}
+    fine_tune = trials.fine_tune
 
     def spied(model, objective, examples, config, **options):
         seen.update(examples=examples, held_back=options["held_back"])
@@ -258,7 +257,7 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
 
 
 def test_from_scratch_it_has_the_shape_and_fresh_weights_of_32_bits(pretrained, learner):
-    scratch = open_learner(str(pretrained), scratch=True)
+    scratch: Any = open_learner(str(pretrained), scratch=True)
     scratch.start.dtype = torch.bfloat16  # as a folder says that was saved in 16 bits
     fresh, trained = (build_learner(one, Classification(), ("no", "yes"), seed=0) for one in (scratch, learner))
     assert {name: value.shape for name, value in fresh.state_dict().items()} == {
@@ -283,7 +282,7 @@ def test_fields_of_the_configuration_can_be_set_and_wrong_ones_are_named(learner
     for one in (learner, untrained):
         model = build_learner(one, Classification(), ("a", "b"), seed=0, fields={"dropout": 0.25})
         assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
-        with pytest.raises(ValueError, match="--tune.model names droput, but the configuration .* has no such field"):
+        with pytest.raises(ValueError, match=r"--tune.model names droput, but the configuration .* has no such field"):
             build_learner(one, Classification(), ("a", "b"), seed=0, fields={"droput": 0.25})
 
 

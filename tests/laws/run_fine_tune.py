@@ -1,5 +1,6 @@
 """Jobs of the server in run_fit.py: fine-tuning, and conclusions, of one or several processes."""
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ def tune(
 ) -> dict[str, Any]:
     """Learn 25 examples in batches of 6, look at 7 after every epoch, and conclude on 13: no two processes share these
     evenly. Each process writes down what it came to, and whose rows it saw."""
+    gc.freeze()  # what the server has imported need not be looked through after each model
     accelerator = Accelerator(cpu=True)
     words = open_tokenizer(tokenizer)
     found: dict[str, Any] = {}
@@ -44,7 +46,7 @@ def tune(
         torch.manual_seed(0)
         model = getattr(transformers, objective.auto_class).from_config(config).double()
         objective.bind(words, config)
-        tuning = FineTuneConfig(epochs=3, batch_size=6, micro_batch_size=micro_batch_size, layer_decay=0.9)
+        tuning = FineTuneConfig(epochs=2, batch_size=6, micro_batch_size=micro_batch_size, layer_decay=0.9)
         curve = fine_tune(model, objective, examples[:25], tuning, seed=1, accelerator=accelerator,
                           held_back=examples[25:32])  # fmt: skip
         seen = listen(objective)
