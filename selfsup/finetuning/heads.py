@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from selfsup.answering import ranked
+from selfsup.finetuning.prediction import TOKENS
 from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.objective import Batch, Example
@@ -24,6 +25,11 @@ class Head(Supervised):
 
     reads: ClassVar[tuple[Roles, ...]]  # alternatives; see `asked`
     gives: ClassVar[tuple[str, ...]]  # names in its conclusions
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a forward pass, padding included; known once bound."""
+        return TOKENS
 
     def admit(self, example: Example) -> Example:
         """An example as it is going to be read; it may lack answers.

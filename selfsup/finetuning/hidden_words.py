@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from selfsup.finetuning.heads import SHOWN, Head, rounded
+from selfsup.finetuning.prediction import TOKENS
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.supervised import in_float32
 
@@ -25,6 +26,10 @@ class HiddenWords(Head):
         if tokenizer.mask_token_id is None:
             raise ValueError("a tokenizer with a token for hidden words is wanted, but this one has none")
         self.tokenizer, self.mask_id = tokenizer, tokenizer.mask_token_id
+
+    @property
+    def batch_tokens(self) -> int:
+        return TOKENS if "logit_positions" in self.fields else TOKENS // 8  # the vocabulary is wide
 
     def admit(self, example: Example) -> Example:
         mask = self.tokenizer.mask_token
@@ -48,7 +53,7 @@ class HiddenWords(Head):
         return {self.name: int((batch["input_ids"] == self.mask_id).sum())}
 
     def forward(self, players: Players, batch: Batch, turn: str) -> Any:
-        """Scores of the hidden words alone, (hidden, vocab): those of all tokens would fill the memory."""
+        """Scores of the hidden words, (hidden, vocab)."""
         hidden = (batch["input_ids"] == self.mask_id).flatten().nonzero().squeeze(1)
         if "logit_positions" in self.fields:
             return players["model"](**self.inputs(batch), logit_positions=hidden)["logits"]

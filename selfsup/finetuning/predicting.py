@@ -24,7 +24,7 @@ from selfsup.data.places import listed
 from selfsup.data.roles import reader
 from selfsup.data.tables import Place, Row
 from selfsup.finetuning.heads import Head
-from selfsup.finetuning.prediction import TOKENS, assess
+from selfsup.finetuning.prediction import assess
 from selfsup.objectives.objective import Example
 
 CHUNK = 512  # rows whose examples are sorted by length together
@@ -70,7 +70,7 @@ def predict_file(
     form: Form = "txt",
     skip_bad_rows: bool = False,
     chunk: int = CHUNK,
-    batch_tokens: int = TOKENS,
+    batch_tokens: int | None = None,
     accelerator: Accelerator,
 ) -> Tally:
     """Predict for every row of a file, and write the rows with their predictions as JSON lines, in order.
@@ -84,11 +84,14 @@ def predict_file(
         form: of the standard input.
         skip_bad_rows: write `error` for a bad row and go on, instead of stopping.
         chunk: rows that are held at once; results do not depend on it.
-        batch_tokens: of a forward pass, padding included.
+        batch_tokens: of a forward pass, padding included; as the head wants it, if None.
         accelerator: of the one process.
     Raises:
         ValueError: the input cannot be read or is empty, a column is missing, a row is bad, or the output is the input.
     """
+    if chunk < 1:
+        raise ValueError(f"a chunk of at least 1 row is wanted, but {chunk} came")
+    size = batch_tokens or head.batch_tokens
     given = admitted(read_rows(source, form), head, columns or {}, kind_of(source, form), source)
     tally = Tally()
     with writing(output, source) as write, tqdm(total=count_rows(source), unit=" rows", desc="predicting") as bar:
@@ -101,7 +104,7 @@ def predict_file(
                         f"{one.error}; correct this row, or write errors in place of such predictions and go on, with "
                         "--skip_bad_rows true"
                     )
-            for row in predicted(rows, model, head, batch_tokens=batch_tokens, accelerator=accelerator):
+            for row in predicted(rows, model, head, batch_tokens=size, accelerator=accelerator):
                 write(row)
             bar.update(len(rows))
         if not tally.rows:

@@ -46,21 +46,21 @@ class MaskedTokenHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """One vector for the whole of a sequence: of its first token."""
+    """The first token of a sequence stands for the whole of it."""
 
-    def __init__(self, config, inputs: int = 1) -> None:
+    def __init__(self, config) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs * config.hidden_size, config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
-        """(batch, tokens, hidden) -> (sequences, hidden). Where rows are packed, `sequence_starts` (sequences) are the
-        places of first tokens in the flattened batch."""
+        """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
+        packed -> (sequences, hidden)."""
         first = hidden[:, 0] if sequence_starts is None else hidden.flatten(0, 1)[sequence_starts]
         return self.dropout(torch.tanh(self.dense(first)))
 
 
-class SequencePooler(Pooler):
+class SequencePooler(nn.Module):
     """One vector for the whole of a sequence or a pair, made as `config.pooling` says.
 
     "first": of the first token, as BERT has it. "mean": the mean of all tokens. "segments": the means u and v of two
@@ -72,21 +72,25 @@ class SequencePooler(Pooler):
     """
 
     def __init__(self, config) -> None:
-        super().__init__(config, inputs=4 if config.pooling == "segments" else 1)
+        super().__init__()
         self.pooling = config.pooling
+        self.dense = nn.Linear((4 if self.pooling == "segments" else 1) * config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         """(batch, tokens, hidden), and (batch, tokens) 1 for real tokens and 0 or 1 for their segments, all 1 and all 0
         if absent -> (batch, hidden)."""
+        return self.dropout(torch.tanh(self.dense(self._whole(hidden, attention_mask, token_type_ids))))
+
+    def _whole(self, hidden: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         if self.pooling == "first":
-            return super().forward(hidden)
-        real = hidden.new_ones(hidden.shape[:2]) if attention_mask is None else attention_mask.to(hidden.dtype)
+            return hidden[:, 0]
+        real = torch.ones_like(hidden[..., 0]) if attention_mask is None else attention_mask
         if self.pooling == "mean":
-            return self.dropout(torch.tanh(self.dense(_mean(hidden, real))))
+            return _mean(hidden, real)
         second = torch.zeros_like(real) if token_type_ids is None else real * (token_type_ids == 1)
         one, two = _mean(hidden, real - second), _mean(hidden, second)
-        both = torch.cat([one, two, (one - two).abs(), one * two], dim=-1)
-        return self.dropout(torch.tanh(self.dense(both)))
+        return torch.cat([one, two, (one - two).abs(), one * two], dim=-1)
 
 
 def _mean(hidden: Tensor, counted: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate import Accelerator
-from transformers import AutoConfig, BertConfig, DebertaV2Config, ElectraConfig, pipeline
+from transformers import AutoConfig, BertConfig, BertForPreTraining, DebertaV2Config, ElectraConfig, pipeline
 
 from selfsup.answering import QuestionAnswerer
 from selfsup.finetuning.opening import head_of, one_process, open_head
@@ -119,8 +119,14 @@ class TestTheSameAsPipelines:
                 heads = {ours[start] for start in within if start == 0 or text[start - 1] == " "}
                 assert heads == {group["entity_group"]}
 
-    def test_hidden_words(self, folder, tmp_path):
-        model = folder("PreTraining")
+    @pytest.mark.parametrize("whose", ["ours", "the Hub's"])
+    def test_hidden_words(self, folder, whose, tiny_tokenizer, tmp_path):
+        """Ours score hidden words alone; others score every token."""
+        model = folder("PreTraining") if whose == "ours" else tmp_path / "bert"
+        if whose != "ours":
+            shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+            config = BertConfig(vocab_size=len(tiny_tokenizer), initializer_range=0.5, **shape)
+            export(BertForPreTraining(config), tiny_tokenizer, model)
         found = predictions(model, [{"text": text} for text in (MASKED[0], MASKED[2], "[MASK] and [MASK].")], tmp_path)
         theirs = pipeline("fill-mask", str(model), top_k=5)
         for row in found:
@@ -243,6 +249,10 @@ BAD = [
 
 
 class TestBadRows:
+    def test_no_chunk(self, folder, tmp_path):
+        with pytest.raises(ValueError, match=r"^a chunk of at least 1 row is wanted, but 0 came$"):
+            predictions(folder(TAGGER), [{"text": "a"}], tmp_path, chunk=0)
+
     @pytest.mark.parametrize(("head", "content", "sentence"), BAD)
     def test_one_sentence_and_nothing_half_written(self, folder, tmp_path, head, content, sentence):
         settings = {"problem_type": "single_label_classification"} if head.startswith("Seq") else {}

@@ -370,3 +370,25 @@ class TestTrainer:
             after.append(dict(model.named_parameters()))
         for name, parameter in after[0].items():
             torch.testing.assert_close(after[1][name], parameter, msg=name)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean", "segments"])
+def test_pooling_by_hand_and_whatever_the_padding(tiny_config, pooling):
+    """`|u - v|` of two equal segments is 0, the mean is that of real tokens, and padding changes nothing."""
+    from selfsup.models.heads import SequencePooler
+
+    tiny_config.pooling = pooling
+    pooler, hidden = SequencePooler(tiny_config).eval(), torch.randn(2, 6, 16)
+    mask, types = torch.tensor([[1, 1, 1, 1, 0, 0]] * 2), torch.tensor([[0, 0, 1, 1, 0, 0]] * 2)
+    u, v = hidden[:, :2].mean(dim=1), hidden[:, 2:4].mean(dim=1)
+    wanted = {
+        "first": hidden[:, 0],
+        "mean": hidden[:, :4].mean(dim=1),
+        "segments": torch.cat([u, v, (u - v).abs(), u * v], dim=-1),
+    }[pooling]
+    torch.testing.assert_close(pooler(hidden, mask, types), torch.tanh(pooler.dense(wanted)))
+    torch.testing.assert_close(pooler(hidden, mask, types), pooler(hidden[:, :4], None, types[:, :4]))
+    if pooling == "segments":
+        single = torch.cat([hidden[:, :4].mean(dim=1), torch.zeros(2, 16)], dim=-1)
+        single = torch.cat([single, single[:, :16].abs(), torch.zeros(2, 16)], dim=-1)
+        torch.testing.assert_close(pooler(hidden, mask, None), torch.tanh(pooler.dense(single)))
