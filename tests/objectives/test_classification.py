@@ -66,7 +66,9 @@ def test_labels_of_an_example_are_a_set(wordpiece, tiny_config):
     tiny_config.label2id, tiny_config.id2label = {"c": 0, "a": 1, "b": 2}, {0: "c", 1: "a", 2: "b"}
     objective.bind(wordpiece, tiny_config)
     assert names == ["a", "b", "c"]
-    assert objective.conclude({}, [[True, True, False]]) == ["a", "c"] == objective.reference({"label": ["c", "a", "c"]})
+    assert (
+        objective.conclude({}, [[True, True, False]]) == ["a", "c"] == objective.reference({"label": ["c", "a", "c"]})
+    )
 
 
 def test_examples_without_any_label_are_refused():
