@@ -44,7 +44,7 @@ def main(
         chosen = replace(chosen, objective=partial(deepcopy, objective))  # each trial makes it its own
     learner = open_learner(model, scratch=scratch, trust_remote_code=trust_remote_code)
     material = open_material(chosen, data, learner, data_root=data_root, say=accelerator.print)
-    if folds:
+    if folds is not None:
         result = cross_validate(learner, material, tune, output, number=folds, seeds=seeds, accelerator=accelerator)
     else:
         result = score_task(learner, material, tune, output, seeds=seeds, accelerator=accelerator, keep_models=True)

@@ -93,6 +93,8 @@ def read_task(task: Task, choice: DataChoice = DataChoice(), data_root: Path | N
         train, held_out = _cut(train, share)
     else:
         held_out = read_split(task, data, asked, choice, data_root)
+        if is_path(asked, TABLES):
+            data = replace(data, human=None)  # people were not asked about these
         _keep_apart(train, held_out, asked)
     train, held_out = _drawn(train, choice.max_train), _drawn(held_out, choice.max_held_out)
     shared = _shared(train, held_out)

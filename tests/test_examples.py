@@ -7,7 +7,7 @@ import pytest
 from selfsup.examples import DataChoice, read_split, read_task
 from selfsup.metrics import Accuracy
 from selfsup.objectives import Classification, Tagging
-from selfsup.task import DataSet, Task
+from selfsup.task import DataSet, Human, Task
 
 TASK = Task(
     Classification,
@@ -152,3 +152,13 @@ def test_words_count_as_text_on_both_sides(root):
     )
     read = read_task(Task(Tagging, (), (DataSet("tagged", {}),)))
     assert read.notes == ["1 of 2 examples to score on stand word for word among those to learn from"]
+
+
+def test_what_people_reach_is_said_of_the_data_that_they_saw(root):
+    """Not of another file that is scored on."""
+    people = Human(0.9, "we asked them")
+    task = Task(Classification, (Accuracy,), (DataSet("pairs", {"text": "a"}, labels=("no", "yes"), human=people),))
+    assert read_task(task).data.human == people
+    assert read_task(task, DataChoice(train="pairs/train.jsonl", name="pairs")).data.human == people
+    (root / "mine.jsonl").write_text('{"a": "text", "label": 0}\n')
+    assert read_task(task, DataChoice(held_out="mine.jsonl")).data.human is None

@@ -80,7 +80,7 @@ def read_table(
         name: as `find_rows` takes it.
         columns: of each role, by default called as the role; of several names the first that is there counts.
         roles: that every example has: text, text_pair, label, words, tags, question, context, answers, number, id.
-        optional: that it may have; those that `columns` names must be there too.
+        optional: that it may have; those that `columns` names must be there too, in every row.
         split: the part wanted, where there are parts.
         labels: names of numbered labels, where the table does not name them; then no other label is taken.
         several: `label` is a list, of any length.
@@ -92,6 +92,7 @@ def read_table(
         ValueError: nothing is called so, a column is missing, a row is no example (its number is said), none is.
     """
     wanted = [[role for role in some if answers or role not in ANSWERS] for some in (roles, optional)]
+    filled = {*wanted[0], *columns}  # a pair that is named must be one in every row
     found = find_rows(name, split=split, data_root=data_root)
     chosen = choose_columns(name, found.columns, columns, *wanted, is_text=found.is_text)
     names = next((found.class_names(chosen[role]) for role in ("label", "tags") if role in chosen), ())
@@ -101,7 +102,7 @@ def read_table(
     table = Table(name, [], [], names, [], found.origin, found.fingerprint)
     for place, row in islice(found.rows(list(chosen.values())), limit):
         try:
-            example = {role: read(row.get(chosen[role]), role in wanted[0]) for role, read in readers.items()}
+            example = {role: read(row.get(chosen[role]), role in filled) for role, read in readers.items()}
             compare_lengths(example)
         except ValueError as error:
             table.left_out.append((place, str(error)))

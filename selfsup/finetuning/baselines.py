@@ -31,8 +31,9 @@ def baseline(objective: Supervised, examples: Sequence[Example]) -> tuple[str, G
     if "number" in objective.roles:
         mean = float(np.mean([example["number"] for example in examples]))
         return "mean", lambda example: mean
-    counts = Counter(str(example["label"]) for example in examples)
-    most = next(example["label"] for example in examples if str(example["label"]) == counts.most_common(1)[0][0])
+    answers = [objective.reference(example) for example in examples]
+    counts = Counter(map(str, answers))
+    most = next(answer for answer in answers if str(answer) == counts.most_common(1)[0][0])
     return "most frequent label", lambda example: most
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import PreTrainedConfig
 
-from selfsup.data.labelled import checked
+from selfsup.data.labelled import Table, checked
 from selfsup.examples import DataChoice, read_task
 from selfsup.finetuning.trial import Learner, Scorer, config_of, strange_head
 from selfsup.objectives.objective import Example
@@ -73,7 +73,10 @@ def open_material(
         checked(table, objective.check, skip_bad_rows=choice.skip_bad_rows) for table in (read.train, read.held_out)
     )
     say(f"{task.name}: {len(train):,} examples of {train.name} to learn from, {len(held_out):,} to score on")
-    lines = [*read.notes, *(table.losses() for table in (train, held_out))]
+    lines = [
+        *read.notes,
+        *(line for table in (train, held_out) for line in (table.losses(), _altered(table, objective))),
+    ]
     for line in dict.fromkeys(line for line in lines if line):
         say(line)
     if known := strange_head(learner, objective, labels):
@@ -86,6 +89,16 @@ def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None
     config = config_of(learner, labels)
     config.update(objective.findings())
     objective.bind(learner.tokenizer, config)
+
+
+def _altered(table: Table, objective: Supervised) -> str | None:
+    """A line on the examples that are not read as they came, if there are any."""
+    notes = [objective.notes(example) for example in table.examples]
+    places = [number for number, of_example in enumerate(notes) if of_example]
+    if not places:
+        return None
+    first = places[0]
+    return f"{table.name}: not read as they came: {len(places)}, first {table.places[first]}: {notes[first][0]}"
 
 
 def _as_learnt(learner: Learner, labels: tuple[str, ...]) -> tuple[str, ...]:

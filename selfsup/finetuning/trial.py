@@ -22,6 +22,7 @@ from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
+from selfsup.tokenization.encode import fingerprint
 from selfsup.training.export import export, open_tokenizer, opening
 
 RECORD = "trial.json"
@@ -44,14 +45,17 @@ class Learner:
     trust_remote_code: bool = False
 
     def fingerprint(self) -> str:
-        """Changes with the weights, or with the shape where there are none yet."""
+        """Changes with the weights and the configuration, which is all where there are no weights yet."""
         if isinstance(self.start, PreTrainedConfig):
             return blake2b(repr(sorted(self.start.to_dict().items())).encode(), digest_size=8).hexdigest()
+        weights = sorted(Path(self.start).glob("*.safetensors"))
+        if not weights:
+            return self.start
         digests = []
-        for weights in sorted(Path(self.start).glob("*.safetensors")):
-            with weights.open("rb") as file:
+        for path in (*weights, Path(self.start) / "config.json"):
+            with path.open("rb") as file:
                 digests.append(file_digest(file, lambda: blake2b(digest_size=8)).hexdigest())
-        return "-".join(digests) or self.start
+        return "-".join(digests)
 
 
 def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool = False) -> Learner:
@@ -136,6 +140,9 @@ def run_trial(
     objective = task.objective()
     asked = {
         "model": learner.fingerprint(),
+        "tokenizer": fingerprint(learner.tokenizer),
+        "precision": accelerator.mixed_precision,
+        "labels": list(labels),
         "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
         "metrics": _told(repr(task.metrics)),
         "config": asdict(config),
@@ -261,6 +268,11 @@ def build_learner(
         raise ValueError(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
+        )
+    if reshaped := sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(body)):
+        raise ValueError(
+            f"weights of the whole body were wanted, but {len(reshaped)} of them have another shape in {learner.start}, "
+            f"{reshaped[0]} among them: leave sizes as they are with --tune.model, or start from scratch"
         )
     if not strange_head(learner, objective, labels):
         return model

@@ -81,11 +81,9 @@ class AnswerSpan(Supervised):
         return ["start", "end"]
 
     def findings(self) -> dict[str, Any]:
-        return {
-            "answer_window": self.window,
-            "no_answer": self.no_answer,
-            "no_answer_threshold": self.no_answer_threshold,
-        }
+        settings = {"answer_window": self.window, "no_answer": self.no_answer}
+        chosen = {name: value for name, value in settings.items() if value is not None}  # the rest as the model learnt
+        return chosen | {"no_answer_threshold": self.no_answer_threshold}
 
     def check(self, example: Example) -> None:
         check_texts(example)

@@ -57,11 +57,14 @@ class Classification(Texts):
         self.factors = torch.tensor([weights.get(name, 1.0) for name in self.names])
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
-        counts = Counter(name for example in examples for name in self._names_of(example))
+        counts = Counter(name for example in examples for name in set(self._names_of(example)))
+        if examples and not counts:
+            raise ValueError(f"labels were wanted, but none of the {len(examples)} examples has any")
         if self.class_weights == "balanced":
-            yes = sum(counts.values()) / len(counts)
             self.class_weights = {
-                name: (len(examples) - count) / count if self.multi_label else yes / count
+                name: ((len(examples) - count) or count) / count  # a class that all are of has no no to weigh up
+                if self.multi_label
+                else counts.total() / len(counts) / count
                 for name, count in counts.items()
             }
         return sorted(counts)
@@ -114,8 +117,8 @@ class Classification(Texts):
 
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
         if self.multi_label:
-            return [name for name, chosen in zip(self.names, predictions[0], strict=True) if chosen]
+            return sorted(name for name, chosen in zip(self.names, predictions[0], strict=True) if chosen)
         return self.names[predictions[0]]
 
     def reference(self, example: Example) -> Any:
-        return example["label"]
+        return sorted(set(example["label"])) if self.multi_label else example["label"]

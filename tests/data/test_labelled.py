@@ -250,6 +250,8 @@ BAD: list[tuple[str, str, list[dict], dict[str, Any], str]] = [
      "but 'sentence' came: write it the other way round, '{text: sentence}'"),
     ("a pair that was promised", "csv", [GOOD], LABELLED | {"columns": {"text_pair": "hypothesis"}},
      "A column 'hypothesis' was wanted for the role text_pair, but .* has text, label: say which it is with"),
+    ("a pair that is missing", "jsonl", [{"text": "A.", "b": "B.", "label": 1}, {"text": "A.", "b": None, "label": 1}],
+     LABELLED | {"columns": {"text_pair": "b"}}, "line 2 of a.jsonl: text was wanted in 'b', but it is missing"),
     ("words and tags", "jsonl", [{"tokens": ["a", "b"], "tags": ["X"]}], TAGGED,
      "line 1 of a.jsonl: a tag for each word was wanted, but there are 2 words and 1 tags"),
     ("words that are text", "jsonl", [{"tokens": "a b", "tags": ["X"]}], TAGGED, "a list of words was wanted"),

@@ -18,7 +18,8 @@ def test_the_most_frequent_label():
 
 
 def test_the_most_frequent_set_of_labels():
-    examples = [{"label": label} for label in ([], ["a", "b"], ["a"], ["a", "b"])]
+    examples = [{"label": label} for label in ([], ["a", "b"], ["a"], ["b", "a"], [])]
+    examples.append({"label": ["b", "a", "b"]})
     assert baseline(Classification(multi_label=True), examples)[1]({}) == ["a", "b"]
 
 

@@ -1,6 +1,7 @@
 """Examples are read, labelled in an order that the model knows, and looked at before anything is learnt."""
 
 import json
+from functools import partial
 
 import pytest
 from transformers import AutoModelForSequenceClassification
@@ -8,8 +9,8 @@ from transformers import AutoModelForSequenceClassification
 from selfsup.examples import DataChoice
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.trial import Learner, open_learner
-from selfsup.metrics import F1
-from selfsup.objectives import Classification
+from selfsup.metrics import F1, Squad
+from selfsup.objectives import AnswerSpan, Classification
 from selfsup.task import Task
 from selfsup.training.export import export
 
@@ -76,6 +77,23 @@ def test_a_row_that_is_none_is_refused_by_its_number_or_left_out(cats, choice, u
     found = open_material(cats, choice(bad, skip_bad_rows=True), untrained, say=said.append)
     assert len(found.held_out) == 8
     assert any(line.endswith(f"1 x {sentence}, first line 5 of held_out.jsonl") for line in said)
+
+
+def test_a_question_that_is_cut_is_counted_and_named(untrained, tmp_path):
+    """Neither refused nor passed over in silence."""
+    rows = [{"question": "who?", "context": "the cat hid", "answers": {"text": ["cat"], "answer_start": [4]}}] * 4
+    rows[2:] = [rows[0] | {"question": "who " * 99}] * 2
+    for name in ("train", "held_out"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        rows = rows[:2]
+    said: list[str] = []
+    task = Task(partial(AnswerSpan, window=32, stride=8), (Squad,), (), name="asked")
+    choice = DataChoice(train=str(tmp_path / "train.jsonl"), held_out=str(tmp_path / "held_out.jsonl"))
+    assert len(open_material(task, choice, untrained, say=said.append).train) == 4
+    cut = [line for line in said if "not read as they came" in line]
+    assert len(cut) == 1
+    assert "came: 2, first line 3 of train.jsonl: a question of " in cut[0]
+    assert cut[0].endswith(" tokens was cut to 16")
 
 
 def test_a_metric_that_does_not_fit_is_refused_before_anything_is_learnt(choice, untrained):

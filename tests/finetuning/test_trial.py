@@ -1,9 +1,12 @@
 """One trial: kept and not made again, refused where it is another one; and which weights it starts from."""
 
 import json
+import shutil
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,9 +49,9 @@ def start(learner, cats, about_cats, quick, accelerator, tmp_path):
     def run(folder: Path = tmp_path / "trial", **changes):
         options = {
             "learner": learner, "task": cats, "examples": about_cats(32), "held_out": about_cats(7, seed=1),
-            "config": quick, "labels": ("no", "yes"), "seed": 0,
+            "config": quick, "labels": ("no", "yes"), "seed": 0, "accelerator": accelerator,
         } | changes  # fmt: skip
-        return run_trial(folder=folder, accelerator=accelerator, **options)
+        return run_trial(folder=folder, **options)
 
     return run
 
@@ -86,8 +89,15 @@ def held_out(number: int) -> list[str]:
     return ["no" if place % 3 else "yes" for place in range(number)]
 
 
-def test_another_trial_in_the_same_folder_is_refused_by_name(start, quick, about_cats, untrained, tmp_path):
+def test_another_trial_in_the_same_folder_is_refused_by_name(
+    start, quick, about_cats, untrained, learner, pretrained, tmp_path
+):
     start()
+    retaught = deepcopy(learner.tokenizer)
+    retaught.add_tokens(["spoon"])
+    reshaped = shutil.copytree(pretrained, tmp_path / "reshaped")
+    config = json.loads((reshaped / "config.json").read_text())
+    (reshaped / "config.json").write_text(json.dumps(config | {"pooling": "first"}))
     before = {file.name: file.read_bytes() for file in (tmp_path / "trial").iterdir()}
     for change, named in (
         ({"config": replace(quick, learning_rate=0.02, epochs=3)}, "--tune.learning_rate, --tune.epochs"),
@@ -98,6 +108,10 @@ def test_another_trial_in_the_same_folder_is_refused_by_name(start, quick, about
         ({"examples": about_cats(33)}, "examples"),
         ({"held_out": about_cats(8, seed=1)}, "held_out"),
         ({"learner": untrained}, "model"),
+        ({"learner": replace(learner, start=str(reshaped))}, "model"),
+        ({"learner": replace(learner, tokenizer=retaught)}, "tokenizer"),
+        ({"labels": ("no", "yes", "perhaps")}, "labels"),
+        ({"accelerator": SimpleNamespace(mixed_precision="bf16")}, "precision"),
     ):
         with pytest.raises(ValueError, match=f"trial holds a trial already, with other {named}: choose another output"):
             start(**change)
@@ -254,6 +268,16 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="a trained model for AutoModelForSequenceClassification is wanted, but"):
         build_learner(open_learner(str(tmp_path)), Classification(), ("no", "yes"), seed=0)
+
+
+def test_a_body_of_another_shape_is_refused(learner, untrained):
+    """Weights that do not fit would be those of chance, and nobody would know."""
+    fields = {"intermediate_size": 8}
+    sentence = r"whole body were wanted, but 4 of them have another shape in .*, encoder.blocks.0.feed_forward"
+    with pytest.raises(ValueError, match=sentence):
+        build_learner(learner, Classification(), ("no", "yes"), seed=0, fields=fields)
+    scratch = build_learner(untrained, Classification(), ("no", "yes"), seed=0, fields=fields)
+    assert scratch.config.intermediate_size == 8
 
 
 def test_from_scratch_it_has_the_shape_and_fresh_weights_of_32_bits(pretrained, learner):

@@ -246,6 +246,15 @@ def test_unanswerable_questions_are_left_unanswered(wordpiece, tiny_config):
     assert fixed.no_answer_threshold == 0.5  # chosen by hand
 
 
+def test_what_is_not_said_stays_as_the_model_learnt_it(wordpiece, tiny_config):
+    tiny_config.update({"answer_window": 32, "no_answer": True, "no_answer_threshold": 3.0})
+    again = AnswerSpan()
+    tiny_config.update(again.findings())  # as before a fine-tuning
+    again.bind(wordpiece, tiny_config)
+    assert (again.size, again.no_answer, again.no_answer_threshold) == (32, True, None)  # which is found anew
+    assert again.findings() == {"answer_window": 32, "no_answer": True, "no_answer_threshold": None}
+
+
 def test_settings_that_make_no_sense_are_refused(wordpiece, tiny_config):
     with pytest.raises(ValueError, match="stride of at least 1 is wanted, but 0 came"):
         AnswerSpan(stride=0)

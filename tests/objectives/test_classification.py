@@ -55,3 +55,22 @@ def test_the_longer_segment_gives_way(lengths, room, kept):
     parts = cut([np.arange(length) for length in lengths], room)
     assert [len(part) for part in parts] == kept
     assert all(part.tolist() == list(range(len(part))) for part in parts)
+
+
+def test_labels_of_an_example_are_a_set(wordpiece, tiny_config):
+    """Neither their order in the data nor one that stands there twice counts."""
+    objective = Classification(multi_label=True, class_weights="balanced")
+    labels = (["b", "a", "b"], ["a", "c"], ["a"], ["a", "c", "c"])
+    names = objective.survey([{"text": "ann", "label": some} for some in labels])
+    assert objective.class_weights == {"a": 1.0, "b": 3.0, "c": 1.0}  # noes for each yes; of "a" there is no no
+    tiny_config.label2id, tiny_config.id2label = {"c": 0, "a": 1, "b": 2}, {0: "c", 1: "a", 2: "b"}
+    objective.bind(wordpiece, tiny_config)
+    assert names == ["a", "b", "c"]
+    assert (
+        objective.conclude({}, [[True, True, False]]) == ["a", "c"] == objective.reference({"label": ["c", "a", "c"]})
+    )
+
+
+def test_examples_without_any_label_are_refused():
+    with pytest.raises(ValueError, match="labels were wanted, but none of the 2 examples has any"):
+        Classification(multi_label=True, class_weights="balanced").survey([{"text": "ann", "label": []}] * 2)
