@@ -271,8 +271,8 @@ def build_learner(
         )
     if reshaped := sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(body)):
         raise ValueError(
-            f"weights of the whole body were wanted, but {len(reshaped)} of them have another shape in {learner.start}, "
-            f"{reshaped[0]} among them: leave sizes as they are with --tune.model, or start from scratch"
+            f"weights of the whole body were wanted, but {len(reshaped)} of them have another shape in "
+            f"{learner.start}, {reshaped[0]} among them: leave sizes out of --tune.model, or start from scratch"
         )
     if not strange_head(learner, objective, labels):
         return model
