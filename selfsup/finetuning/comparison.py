@@ -118,7 +118,8 @@ def compare(
         accelerator: of the run.
     Returns:
         `baseline` (name, figure), `metric`, and for each share `labels`, `learning_rate` and `epochs` of the sweep,
-        (mean, low, high) of each arm and of the `difference`, and each arm's `curves` by seed.
+        `swept_on` (at most so many labels), (mean, low, high) of each arm and of the `difference`, and each arm's
+        `curves` by seed.
     Raises:
         ValueError: a share is none, or there are no seeds.
     """
@@ -164,6 +165,7 @@ def compare(
             "labels": len(examples),
             "learning_rate": swept.learning_rate,
             "epochs": swept.epochs,
+            "swept_on": min(tried.max_train or len(examples), len(examples)),
             **{arm: interval(tallies[arm], score) for arm in ARMS},
             "difference": interval(tallies[PRETRAINED], score, tallies[SCRATCH]),
             "curves": {arm: [trial.curve for trial in done] for arm, done in trials.items()},
@@ -181,13 +183,21 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path, *, title: str) -
         title: of the pictures.
     """
     rows: list[tuple[str, ...]] = [
-        ("task", "labels", PRETRAINED, SCRATCH, "difference (95 %)", "scratch: rate, epochs", "without learning")
+        (
+            "task",
+            "labels",
+            PRETRAINED,
+            SCRATCH,
+            "difference (95 %)",
+            "scratch: rate, epochs, swept on",
+            "without learning",
+        )
     ]
     for task, result in results.items():
         for number, found in enumerate(result["shares"].values()):
             cells = [between(found[arm]) for arm in ARMS]
             plain = f"{100 * result['baseline'][1]:.1f}  ({result['baseline'][0]})" if not number else ""
-            swept = f"{found['learning_rate']:g}, {found['epochs']}"
+            swept = f"{found['learning_rate']:g}, {found['epochs']}, {found['swept_on']:,}"
             name = f"{task} ({result['metric']})" if not number else ""
             rows.append((name, f"{found['labels']:,}", *cells, between(found["difference"], "+"), swept, plain))
     print(f"\n{table(rows)}\n")

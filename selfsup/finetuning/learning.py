@@ -62,7 +62,7 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
             raise ValueError(f"epochs and batch_size of at least 1 and a learning_rate above 0 are wanted, but {self}")
-        if min(self.micro_batch_size or 1, self.patience or 1) < 1 or self.patience == 0 or self.micro_batch_size == 0:
+        if any(number is not None and number < 1 for number in (self.micro_batch_size, self.patience)):
             raise ValueError(f"micro_batch_size and patience must be at least 1 or null, but {self} came")
         for name in ("warmup_share", "slice_share"):
             if not 0 <= getattr(self, name) < 1:

@@ -67,6 +67,11 @@ def open_material(
     objective = task.objective()
     names = objective.survey(read.train.examples)
     labels = _as_learnt(learner, (read.labels or tuple(names)) if names else ())
+    if {"label", "tags"} & set(objective.roles) and len(labels) < 2:
+        raise ValueError(
+            f"{task.name}: two labels or more are wanted to choose from, but all examples of {read.train.name} have "
+            f"{few(labels) or 'none'}: give other rows"
+        )
     bind(objective, learner, labels)
     Scorer(task, objective)
     train, held_out = (

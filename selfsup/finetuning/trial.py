@@ -323,6 +323,8 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
         raise ValueError(
             f"{folder} holds a trial already, with other {', '.join(changed)}: choose another output, or delete it"
         )
+    if len(lines) != record["held_out"]:  # it was killed while it was made again
+        return None
     conclusions = [json.loads(line)["prediction"] for line in lines]
     return Trial(conclusions, record["figures"], record["curve"], record["seconds"], record["learnt"])
 
@@ -332,7 +334,7 @@ def _keep(trial: Trial, asked: dict[str, Any], folder: Path) -> None:
     lines = [json.dumps({"prediction": conclusion}, ensure_ascii=False) for conclusion in trial.conclusions]
     (folder / PREDICTIONS).write_text("".join(line + "\n" for line in lines))
     (folder / "curves.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trial.curve))
-    record = asdict(trial) | {"asked": asked}
+    record = asdict(trial) | {"asked": asked, "held_out": len(trial.conclusions)}
     del record["conclusions"]
     aside = folder / f".{RECORD}"
     aside.write_text(json.dumps(record, indent=1))

@@ -84,7 +84,7 @@ def explain(error: Exception) -> str | None:
         return f"weights could not be written or read ({error}): free some disk, or check that the file is whole"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
         return (
-            "there is too little memory for this step: lower --train.micro_batch_size, or set "
+            "there is too little memory for this step: lower micro_batch_size (of --train or --tune), or set "
             "--train.activation_checkpointing true, or choose a smaller model or block"
         )
     if _parted(error):

@@ -188,8 +188,10 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
         tokenizer: saved beside, with its SentencePiece model where it has one.
         folder: new or replaced file by file.
     """
+    longest = model.config.max_position_embeddings
     # RoBERTa counts positions from 2: of its 514 only 512 are free, and its tokenizer knows.
-    tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    ours = model.config.model_type.startswith("selfsup")
+    tokenizer.model_max_length = longest if ours else min(tokenizer.model_max_length, longest)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE

@@ -153,7 +153,7 @@ def test_too_little_memory_is_no_bug(run, capsys):
     with pytest.raises(SystemExit) as end:
         run("--text", "memory")
     assert end.value.code == 1
-    assert "too little memory for this step: lower --train.micro_batch_size" in capsys.readouterr().err
+    assert "too little memory for this step: lower micro_batch_size" in capsys.readouterr().err
     assert explain(OSError(28, "No space left on device", "a", None, "b")) == (
         "b cannot be used (No space left on device): free some disk or choose another output"
     )
