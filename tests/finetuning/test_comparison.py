@@ -190,8 +190,8 @@ def test_the_table_the_file_and_the_pictures(compared, tmp_path, capsys):
         f"({100 * low:{sign}.1f} to {100 * high:{sign}.1f})"
         for sign, (_, low, high) in (("", found[PRETRAINED]), ("", found[SCRATCH]), ("+", found["difference"]))
     ]
-    assert first == ["cats (accuracy)", "100", "80.0", cells[0], "50.0", cells[1], "+30.0", cells[2], "0.2, 6, 100", "60.0",
-                     "(most frequent label)"]  # fmt: skip
+    assert first == ["cats (accuracy)", "100", "80.0", cells[0], "50.0", cells[1], "+30.0", cells[2], "0.2, 6, 100",
+                     "60.0", "(most frequent label)"]  # fmt: skip
     assert [row[0] for row in rows if row and row[0] == "1,000"] == ["1,000"]
     kept = json.loads((tmp_path / "comparison.json").read_text())
     assert kept["cats"]["shares"]["0.1"]["difference"] == list(result["shares"][0.1]["difference"])
