@@ -120,7 +120,7 @@ WRONG_CONTENT: list[tuple[str, Given, str]] = [
     ("a tracker not installed", ["--train.tracker", "swanlab"], "of --train.tracker swanlab is not installed: install"),
     ("width 0", ["--model.hidden_size", "0"], "--model.hidden_size must be at least 1, but 0 came"),
     ("fewer than no layers", ["--model.num_hidden_layers", "-1"], "num_hidden_layers must be at least 1, but -1 came"),
-    ("too little memory", no_memory, "there is too little memory for this step: lower --train.micro_batch_size"),
+    ("too little memory", no_memory, "there is too little memory for this step: lower micro_batch_size"),
 ]  # fmt: skip
 
 

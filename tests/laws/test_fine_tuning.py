@@ -20,9 +20,8 @@ def alone(launch, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "layout", ["two processes", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LAYOUTS)[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_layout_comes_to_the_same(launch, alone, tmp_path, layout):
     number = launch("tune", tmp_path, kinds=KINDS, **LAYOUTS[layout])["processes"]
     assert number == LAYOUTS[layout].get("num_processes", 1)
