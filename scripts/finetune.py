@@ -7,10 +7,10 @@ from pathlib import Path
 
 from selfsup.examples import DataChoice
 from selfsup.finetuning.card import write_card
+from selfsup.finetuning.learner import open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.scoring import cross_validate, present, report, score_task
-from selfsup.finetuning.trial import open_learner
 from selfsup.objectives import Supervised
 from selfsup.task import load_task
 from selfsup.training.command import command, start

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from selfsup.examples import DataChoice
+from selfsup.finetuning.learner import open_learner
 from selfsup.finetuning.learning import FineTuneConfig, of_task
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.scoring import report, score_task
-from selfsup.finetuning.trial import open_learner
 from selfsup.task import load_task
 from selfsup.training.command import command, start
 

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from selfsup.finetuning.figures import between
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.provenance import Provenance, provenance
+from selfsup.finetuning.scoring import why_kept
 from selfsup.finetuning.usage import KINDS, aim, snippet
 from selfsup.training.card import amount, local_name, num_parameters, save_card, unedited
 from selfsup.training.record import placeless, read_record
@@ -114,7 +115,7 @@ def _learning(
     epochs = f"{len(result['curves'][kept])}; kept: number {result['epochs'][kept]}"
     facts = [
         f"- examples: {result['learnt']:,}; epochs: {epochs}",
-        f"- seeds: {seeds}; kept: {kept}, the best on its slice of training",
+        f"- seeds: {seeds}; kept: {kept}, {why_kept(result)}",
         *(f"- {what}: {f'`{header[what]}`' if what == 'command' else header[what]}" for what in header),
     ]
     asked = {name: arguments.get(name) for name in ("task", "data", "tune", "objective")}

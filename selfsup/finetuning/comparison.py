@@ -10,11 +10,12 @@ import numpy as np
 from accelerate import Accelerator
 
 from selfsup.finetuning.baselines import baseline
-from selfsup.finetuning.figures import between, interval, spread
+from selfsup.finetuning.figures import Scorer, between, interval, spread
+from selfsup.finetuning.learner import Learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import draw_share, hold_back
-from selfsup.finetuning.trial import Learner, Scorer, Trial, repetitions, run_trial
+from selfsup.finetuning.trial import Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -31,12 +32,13 @@ class SweepConfig:
     Args:
         learning_rates: each is tried with the usual epochs, and the best one with other numbers of them.
         epoch_factors: the usual epochs, times each of these.
-        max_train: examples that a candidate learns from at most; None for as many as in earnest.
+        max_train: examples that a candidate learns from at most, since sweeping on all would take longer than the
+            comparison itself; None for as many as in earnest.
     """
 
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 2e-3)
     epoch_factors: tuple[int, ...] = (1, 3)
-    max_train: int | None = None
+    max_train: int | None = 4000
 
     def __post_init__(self) -> None:
         fewest = min(self.epoch_factors, default=0), 1 if self.max_train is None else self.max_train

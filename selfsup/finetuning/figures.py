@@ -1,14 +1,64 @@
-"""Figures with their intervals: from tallies, from curves, and as words."""
+"""Figures with their intervals: the metrics of a task over conclusions, from tallies, from curves, and as words."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from selfsup.finetuning.trial import Scorer
 from selfsup.metrics.bootstrap import bootstrap
+from selfsup.objectives.objective import Example
+from selfsup.objectives.supervised import Supervised, few
+from selfsup.task import Task
 
 Interval = tuple[float, float, float]  # mean, low, high
 INTERVAL_SEED = 0  # the same draws for all: equal answers have equal intervals
+
+
+class Scorer:
+    """The metrics of a task, over conclusions.
+
+    Args:
+        task: whose metrics.
+        objective: bound.
+    Raises:
+        ValueError: a metric looks for a label that there is not.
+    """
+
+    def __init__(self, task: Task, objective: Supervised) -> None:
+        self.objective = objective
+        self.metrics = [make() for make in task.metrics]
+        for metric in self.metrics:
+            if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
+                metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
+            sought = getattr(metric, "positive", None)
+            if sought is not None and sought not in metric.labels:
+                raise ValueError(
+                    f"{type(metric).__name__} looks for the label {sought!r}, but the labels are {few(metric.labels)}: "
+                    "name them so with --data.labels, or name a metric of your own in a task file"
+                )
+
+    def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
+        """All figures by name, the one that stands for the task first."""
+        predictions, references = self._sides(conclusions, examples)
+        figures: dict[str, float] = {}
+        for metric in self.metrics:
+            found = metric.figures(metric.tallies(predictions, references).sum(axis=0))
+            figures |= {name: float(found[name]) for name in (metric.main, *found)}
+        return figures
+
+    def tallies(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> np.ndarray:
+        """(examples, k) what each adds to the first metric, for intervals."""
+        return self.metrics[0].tallies(*self._sides(conclusions, examples))
+
+    def figure(self, totals: np.ndarray) -> np.ndarray:
+        """Sums of tallies (..., k) to the figure that stands for the task (...)."""
+        return self.metrics[0].figure(totals)
+
+    def _sides(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[Any], list[Any]]:
+        return (
+            [self.objective.scored(conclusion) for conclusion in conclusions],
+            [self.objective.reference(example) for example in examples],
+        )
 
 
 def interval(tallies: np.ndarray, score: Scorer, against: np.ndarray | None = None) -> Interval:

@@ -8,7 +8,8 @@ from transformers import PreTrainedConfig
 
 from selfsup.data.labelled import Table, checked
 from selfsup.examples import DataChoice, read_task
-from selfsup.finetuning.trial import Learner, Scorer, config_of, strange_head
+from selfsup.finetuning.figures import Scorer
+from selfsup.finetuning.learner import Learner, config_of, strange_head
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import DataSet, Human, Task

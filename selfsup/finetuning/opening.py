@@ -13,7 +13,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 
 from selfsup.finetuning.heads import Head, Labels, Number, Span, Tags
 from selfsup.finetuning.hidden_words import HiddenWords
-from selfsup.finetuning.trial import open_learner
+from selfsup.finetuning.learner import open_learner
 from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
 from selfsup.training.export import opening

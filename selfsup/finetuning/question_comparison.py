@@ -11,10 +11,11 @@ from accelerate import Accelerator
 from transformers import PreTrainedConfig
 
 from selfsup.finetuning.baselines import baseline
-from selfsup.finetuning.figures import between, interval
+from selfsup.finetuning.figures import Scorer, between, interval
+from selfsup.finetuning.learner import Learner, open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
-from selfsup.finetuning.trial import Learner, Scorer, Trial, open_learner, run_trial
+from selfsup.finetuning.trial import Trial, run_trial
 from selfsup.objectives import MaskedTokens, NextSentence, Objective, SentenceOrder
 from selfsup.pictures.comparison import draw_intervals
 from selfsup.training.export import open_tokenizer

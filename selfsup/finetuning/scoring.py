@@ -11,11 +11,12 @@ import numpy as np
 from accelerate import Accelerator
 
 from selfsup.finetuning.baselines import baseline
-from selfsup.finetuning.figures import between, interval, spread
+from selfsup.finetuning.figures import Scorer, between, interval, spread
+from selfsup.finetuning.learner import Learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import folds as deal_folds
-from selfsup.finetuning.trial import Learner, Scorer, Trial, repetitions, run_trial
+from selfsup.finetuning.trial import Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
 from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
@@ -79,6 +80,7 @@ def cross_validate(
     objective = material.bound(learner)
     score = Scorer(material.task, objective)
     trials, each, guesses = [], [], [None] * len(material.train)
+    curves: list[list[dict[str, float]]] = []
     for seed in repetitions(seeds):
         conclusions: list[Any] = [None] * len(material.train)
         parts: list[Trial] = []
@@ -93,11 +95,13 @@ def cross_validate(
             name, guess = baseline(objective, rest)
             for place, conclusion in zip(places, parts[-1].conclusions, strict=True):
                 conclusions[place], guesses[place] = conclusion, guess(material.train[place])
+        curves += [part.curve for part in parts]
         each.append([next(iter(part.figures.values())) for part in parts])
         seconds = sum(part.seconds for part in parts)
         trials.append(replace(parts[0], conclusions=conclusions, figures=score(conclusions, material.train),
                               seconds=seconds))  # fmt: skip
-    return summary(trials, replace(material, held_out=material.train), score, (name, guesses)) | {"folds": each}
+    scored = summary(trials, replace(material, held_out=material.train), score, (name, guesses))
+    return scored | {"folds": each, "curves": curves, "epochs": [best_of(curve)["epoch"] for curve in curves]}
 
 
 def summary(
@@ -119,7 +123,7 @@ def summary(
     references = [score.objective.reference(example) for example in material.held_out]
     without = score.metrics[0].tallies(plain[1], references).sum(axis=0)
     metric = score.metrics[0].main
-    chosen = [next(line for line in trial.curve if line["best"]) for trial in trials]
+    chosen = [best_of(trial.curve) for trial in trials]
     merits = [line.get(f"slice_{metric}", -line["train_loss"]) for line in chosen]
     return {
         "metric": metric,
@@ -134,6 +138,11 @@ def summary(
         "curves": [trial.curve for trial in trials],
         "best_seed": int(np.argmax(merits)),
     }
+
+
+def best_of(curve: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The line of the epoch whose weights were kept."""
+    return next(line for line in curve if line["best"])
 
 
 def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
@@ -198,6 +207,12 @@ def present(result: Mapping[str, Any], folder: Path) -> None:
     best = folder / f"seed-{result['best_seed']}" / "model"
     if best.is_dir():
         shutil.copytree(best, folder / "model", dirs_exist_ok=True)
-        print(f"model    {folder / 'model'}  (seed {result['best_seed']}, the best on its slice of training)")
+        print(f"model    {folder / 'model'}  (seed {result['best_seed']}, {why_kept(result)})")
     else:
         print("folds leave no model: run again without --folds for one")
+
+
+def why_kept(result: Mapping[str, Any]) -> str:
+    """Why the model of one seed is kept: examples so few leave no slice to choose by."""
+    sliced = any("slice_loss" in line for line in result["curves"][result["best_seed"]])
+    return "the best on its slice of training" if sliced else "the least training loss: too few examples for a slice"

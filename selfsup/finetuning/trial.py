@@ -3,79 +3,27 @@
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from hashlib import blake2b, file_digest
+from hashlib import blake2b
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import torch
-import transformers
 from accelerate import Accelerator
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from selfsup.finetuning.figures import Scorer
+from selfsup.finetuning.learner import Learner, build_learner
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
 from selfsup.finetuning.prediction import assess
 from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
-from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
 from selfsup.tokenization.encode import fingerprint
-from selfsup.training.export import export, open_tokenizer, opening
+from selfsup.training.export import export
 
 RECORD = "trial.json"
 PREDICTIONS = "predictions.jsonl"
 SLICE = 1_000_003  # keys of chance besides epochs, which are few
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What is to learn a task.
-
-    Args:
-        start: folder or Hub id of a trained model; or the shape of one that was not trained.
-        tokenizer: of the model.
-        trust_remote_code: run Python files that come with the model.
-    """
-
-    start: str | PreTrainedConfig
-    tokenizer: PreTrainedTokenizerBase
-    trust_remote_code: bool = False
-
-    def fingerprint(self) -> str:
-        """Changes with the weights and the configuration, which is all where there are no weights yet."""
-        if isinstance(self.start, PreTrainedConfig):
-            return blake2b(repr(sorted(self.start.to_dict().items())).encode(), digest_size=8).hexdigest()
-        weights = sorted(Path(self.start).glob("*.safetensors"))
-        if not weights:
-            return self.start
-        digests = []
-        for path in (*weights, Path(self.start) / "config.json"):
-            with path.open("rb") as file:
-                digests.append(file_digest(file, lambda: blake2b(digest_size=8)).hexdigest())
-        return "-".join(digests)
-
-
-def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool = False) -> Learner:
-    """The model of a name, or one of its shape.
-
-    Args:
-        model: folder of a run, exported folder, checkpoint, or Hub id.
-        scratch: take the shape and the tokenizer alone.
-        trust_remote_code: run Python files that come with the model.
-    Raises:
-        ValueError: nothing opens under that name.
-    """
-    exported = Path(model) / "model"
-    name = str(exported) if (exported / "config.json").is_file() else model
-    tokenizer = open_tokenizer(name, trust_remote_code)
-    if not scratch:
-        return Learner(name, tokenizer, trust_remote_code)
-    with opening("a model whose shape can be taken is wanted", name):
-        shape = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
-    return Learner(shape, tokenizer, trust_remote_code)
 
 
 @dataclass(frozen=True)
@@ -176,135 +124,6 @@ def run_trial(
         _keep(trial, asked, folder)
     accelerator.wait_for_everyone()
     return trial
-
-
-class Scorer:
-    """The metrics of a task, over conclusions.
-
-    Args:
-        task: whose metrics.
-        objective: bound.
-    Raises:
-        ValueError: a metric looks for a label that there is not.
-    """
-
-    def __init__(self, task: Task, objective: Supervised) -> None:
-        self.objective = objective
-        self.metrics = [make() for make in task.metrics]
-        for metric in self.metrics:
-            if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
-                metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
-            sought = getattr(metric, "positive", None)
-            if sought is not None and sought not in metric.labels:
-                raise ValueError(
-                    f"{type(metric).__name__} looks for the label {sought!r}, but the labels are {few(metric.labels)}: "
-                    "name them so with --data.labels, or name a metric of your own in a task file"
-                )
-
-    def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
-        """All figures by name, the one that stands for the task first."""
-        predictions, references = self._sides(conclusions, examples)
-        figures: dict[str, float] = {}
-        for metric in self.metrics:
-            found = metric.figures(metric.tallies(predictions, references).sum(axis=0))
-            figures |= {name: float(found[name]) for name in (metric.main, *found)}
-        return figures
-
-    def tallies(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> np.ndarray:
-        """(examples, k) what each adds to the first metric, for intervals."""
-        return self.metrics[0].tallies(*self._sides(conclusions, examples))
-
-    def figure(self, totals: np.ndarray) -> np.ndarray:
-        """Sums of tallies (..., k) to the figure that stands for the task (...)."""
-        return self.metrics[0].figure(totals)
-
-    def _sides(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[Any], list[Any]]:
-        return (
-            [self.objective.scored(conclusion) for conclusion in conclusions],
-            [self.objective.reference(example) for example in examples],
-        )
-
-
-def build_learner(
-    learner: Learner,
-    objective: Supervised,
-    labels: Sequence[str],
-    *,
-    seed: int,
-    fields: Mapping[str, Any] = MappingProxyType({}),
-) -> PreTrainedModel:
-    """A model with the head of an objective, which starts afresh, on a body that does not.
-
-    Args:
-        learner: what learns.
-        objective: not yet bound; it has seen the training examples.
-        labels: names in the order of their ids; empty where answers are no labels.
-        seed: of the new weights.
-        fields: of the configuration, in place of those of the learner.
-    Raises:
-        ValueError: nothing opens under that name, it has no such head or field, or the weights of its body are not
-            there.
-    """
-    auto = getattr(transformers, objective.auto_class)
-    config = config_of(learner, labels)
-    if unknown := [name for name in fields if not hasattr(config, name)]:
-        raise ValueError(
-            f"--tune.model names {', '.join(unknown)}, but the configuration of the model has no such field: it has "
-            f"{', '.join(sorted(config.to_dict()))}"
-        )
-    config = type(config).from_dict(config.to_dict() | dict(fields))
-    config.problem_type = objective.problem_type()
-    config.update(objective.findings())
-    torch.manual_seed(seed)
-    if isinstance(learner.start, PreTrainedConfig):
-        return auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
-    with opening(f"a trained model for {objective.auto_class} is wanted", learner.start):
-        model, info = auto.from_pretrained(
-            learner.start, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
-            trust_remote_code=learner.trust_remote_code,
-        )  # fmt: skip
-    body = model.base_model_prefix + "."
-    if lost := [name for name in info["missing_keys"] if name.startswith(body) and "pooler" not in name]:
-        raise ValueError(
-            f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
-            "among them: name a folder that pretraining exported, or a Hub encoder"
-        )
-    if reshaped := sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(body)):
-        raise ValueError(
-            f"weights of the whole body were wanted, but {len(reshaped)} of them have another shape in "
-            f"{learner.start}, {reshaped[0]} among them: leave sizes out of --tune.model, or start from scratch"
-        )
-    if not strange_head(learner, objective, labels):
-        return model
-    torch.manual_seed(seed)
-    fresh = auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
-    fresh.base_model.load_state_dict(model.base_model.state_dict())
-    return fresh
-
-
-def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels that a learner tells apart already, if they are others than those wanted: then its head starts afresh."""
-    config = config_of(learner, ())
-    head = objective.auto_class.removeprefix("AutoModel")
-    known = tuple(name for _, name in sorted((config.id2label or {}).items()))
-    unnamed = all(name == f"LABEL_{number}" for number, name in enumerate(known))
-    brings_head = not isinstance(learner.start, PreTrainedConfig) and any(
-        name.endswith(head) for name in config.architectures or ()
-    )
-    if not brings_head or known == tuple(labels) or (unnamed and len(known) == len(labels)):
-        return ()
-    return known
-
-
-def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
-    """The configuration that a learner has when it knows some labels; without any, as it came."""
-    if isinstance(learner.start, PreTrainedConfig):
-        config = learner.start
-    else:
-        with opening("a trained model is wanted", learner.start):
-            config = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code)
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
-    return type(config).from_dict(config.to_dict() | (names if labels else {}))
 
 
 def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:

@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoModelForMaskedLM
 
+from selfsup.finetuning.learner import Learner
 from selfsup.finetuning.learning import FineTuneConfig
-from selfsup.finetuning.trial import Learner
 from selfsup.metrics import Accuracy
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Classification

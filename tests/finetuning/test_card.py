@@ -31,7 +31,7 @@ RESULT: dict[str, Any] = {
     "learnt": 1900,
     "held_out": 400,
     "human": [0.9, "Ann 2019"],
-    "curves": [[{}] * 5, [{}] * 4],
+    "curves": [[{"slice_loss": 1.0}] * 5, [{"slice_loss": 1.0}] * 4],
 }
 HEADER = """\
 # 1 process(es) x 2 thread(s) x fp32 on cpu (Some CPU)

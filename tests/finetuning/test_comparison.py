@@ -10,9 +10,10 @@ import pytest
 
 from selfsup.finetuning import comparison
 from selfsup.finetuning.comparison import ARMS, PRETRAINED, SCRATCH, SweepConfig, compare, report, sweep
+from selfsup.finetuning.learner import Learner, open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
-from selfsup.finetuning.trial import Learner, Trial, open_learner
+from selfsup.finetuning.trial import Trial
 from selfsup.metrics.bootstrap import bootstrap
 
 CONFIG = FineTuneConfig(learning_rate=1e-3, epochs=2, min_steps=10)

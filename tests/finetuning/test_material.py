@@ -7,8 +7,8 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from selfsup.examples import DataChoice
+from selfsup.finetuning.learner import Learner, open_learner
 from selfsup.finetuning.material import open_material
-from selfsup.finetuning.trial import Learner, open_learner
 from selfsup.metrics import F1, Squad
 from selfsup.objectives import AnswerSpan, Classification
 from selfsup.task import Task

@@ -113,8 +113,7 @@ def test_the_table_and_the_file_hold_the_figures(material, made_up, untrained, q
 
 def test_an_interval_counts_words_and_examples_are_sentences(material, made_up, untrained, monkeypatch):
     """Of a metric that is no mean over examples: 3 of 4 words and 0 of 1 are 3 of 5."""
-    from selfsup.finetuning.figures import interval
-    from selfsup.finetuning.trial import Scorer
+    from selfsup.finetuning.figures import Scorer, interval
     from selfsup.objectives import Tagging
 
     score = Scorer(replace(material.task, metrics=(TagAccuracy,)), Tagging())
@@ -137,5 +136,9 @@ def test_the_model_of_the_best_seed_is_left(monkeypatch, tmp_path, capsys):
     (panels,) = drawn
     assert panels["loss"]["learnt from"] == [(4, pytest.approx(0.3), 0.2, 0.4)]
     assert panels["f1"]["slice that chooses"] == [(4, pytest.approx(0.15), 0.1, 0.2)]
+    assert "(seed 1, the best on its slice of training)" in capsys.readouterr().out
+    few = [[{"step": 4, "train_loss": loss}] for loss in (0.2, 0.4)]
+    present({"metric": "f1", "curves": few, "best_seed": 0}, tmp_path)
+    assert "(seed 0, the least training loss: too few examples for a slice)" in capsys.readouterr().out
     present({"metric": "f1", "curves": curves, "best_seed": 7}, tmp_path / "folds")
     assert "folds leave no model" in capsys.readouterr().out

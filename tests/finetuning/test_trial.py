@@ -21,16 +21,9 @@ from transformers import (
 )
 
 from selfsup.finetuning import trial as trials
-from selfsup.finetuning.trial import (
-    RECORD,
-    Learner,
-    Scorer,
-    build_learner,
-    open_learner,
-    repetitions,
-    run_trial,
-    strange_head,
-)
+from selfsup.finetuning.figures import Scorer
+from selfsup.finetuning.learner import Learner, build_learner, open_learner, strange_head
+from selfsup.finetuning.trial import RECORD, repetitions, run_trial
 from selfsup.metrics import F1, Accuracy
 from selfsup.objectives import AnswerSpan, Classification, Tagging
 from selfsup.task import Task
