@@ -179,7 +179,15 @@ def run(tiny_config, tiny_tokenizer, tmp_path) -> Path:
 
 MODEL_FILES = {
     *("README.md", "config.json", "curves.png", "model.safetensors", "tokenizer.json", "tokenizer.model"),
-    *("tokenizer_config.json", "text_encoder.py", "attention.py", "blocks.py", "heads.py", "positions.py"),
+    *(
+        "tokenizer_config.json",
+        "text_encoder.py",
+        "text_encoder_config.py",
+        "attention.py",
+        "blocks.py",
+        "heads.py",
+        "positions.py",
+    ),
     *("embeddings.py", "masks.py"),
 }
 
