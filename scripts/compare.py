@@ -5,7 +5,7 @@ from pathlib import Path
 from selfsup.examples import DataChoice
 from selfsup.finetuning.comparison import PRETRAINED, SCRATCH, SweepConfig, compare, report
 from selfsup.finetuning.learner import open_learner
-from selfsup.finetuning.learning import FineTuneConfig, of_task
+from selfsup.finetuning.learning import FineTuneConfig, of_tasks
 from selfsup.finetuning.material import open_material
 from selfsup.task import load_task
 from selfsup.training.command import command, start
@@ -42,11 +42,12 @@ def main(
         open_material(load_task(name, TASKS), choice, arms[PRETRAINED], data_root=data_root, say=accelerator.print)
         for name, choice in tasks.items()
     ]
+    settings = of_tasks(tune, [material.name for material in materials], epochs)
     results = {}
     for material in materials:
-        usual = of_task(tune, material.name, epochs)
-        results[material.name] = compare(arms, material, shares, usual, sweep, output / material.name, seeds=seeds,
-                                         accelerator=accelerator)  # fmt: skip
+        name = material.name
+        results[name] = compare(arms, material, shares, settings[name], sweep, output / name, seeds=seeds,
+                                accelerator=accelerator)  # fmt: skip
         if accelerator.is_main_process:
             report(results, output, title=f"{Path(model).name}: pretrained and from scratch, {seeds} seeds")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from selfsup.examples import DataChoice
 from selfsup.finetuning.learner import open_learner
-from selfsup.finetuning.learning import FineTuneConfig, of_task
+from selfsup.finetuning.learning import FineTuneConfig, of_tasks
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.scoring import report, score_task
 from selfsup.task import load_task
@@ -37,11 +37,12 @@ def main(
         open_material(load_task(name, TASKS), choice, learner, data_root=data_root, say=accelerator.print)
         for name, choice in tasks.items()
     ]  # all are read before the first one is learnt
+    settings = of_tasks(tune, [material.name for material in materials], epochs)
     results = {}
     for material in materials:
-        usual = of_task(tune, material.name, epochs)
-        results[material.name] = score_task(learner, material, usual, output / material.name, seeds=seeds,
-                                            accelerator=accelerator)  # fmt: skip
+        name = material.name
+        results[name] = score_task(learner, material, settings[name], output / name, seeds=seeds,
+                                   accelerator=accelerator)  # fmt: skip
     if accelerator.is_main_process:
         report(results, output)
 

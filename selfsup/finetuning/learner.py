@@ -32,7 +32,8 @@ class Learner:
     def fingerprint(self) -> str:
         """Changes with the weights and the configuration, which is all where there are no weights yet."""
         if isinstance(self.start, PreTrainedConfig):
-            return blake2b(repr(sorted(self.start.to_dict().items())).encode(), digest_size=8).hexdigest()
+            shape = {name: value for name, value in self.start.to_dict().items() if name != "transformers_version"}
+            return blake2b(repr(sorted(shape.items())).encode(), digest_size=8).hexdigest()
         weights = sorted(Path(self.start).glob("*.safetensors"))
         if not weights:
             return self.start

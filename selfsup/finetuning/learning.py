@@ -1,7 +1,7 @@
 """Fine-tuning: epochs of `take_step` on examples in memory, and the best of them chosen on a slice held back."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,13 +69,26 @@ class FineTuneConfig:
                 raise ValueError(f"{name} must be at least 0 and below 1, but {getattr(self, name)} came")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, but {self.layer_decay} came")
+        if self.patience is not None and self.slice_share == 0:
+            raise ValueError(
+                "patience watches the slice held back from training, but slice_share is 0: set one of them"
+            )
         if self.weight_decay < 0 or self.min_steps < 0:
             raise ValueError("weight_decay and min_steps must not be negative")
 
 
-def of_task(config: FineTuneConfig, task: str, epochs: Mapping[str, int] | None) -> FineTuneConfig:
-    """The setting of all tasks, with another number of epochs where one is named for this task."""
-    return replace(config, epochs=(epochs or {}).get(task, config.epochs))
+def of_tasks(
+    config: FineTuneConfig, tasks: Collection[str], epochs: Mapping[str, int] | None
+) -> dict[str, FineTuneConfig]:
+    """One setting for all tasks, but with other numbers of epochs where they are named.
+
+    Raises:
+        ValueError: epochs are named for what is no task of this run.
+    """
+    epochs = epochs or {}
+    if strange := sorted(set(epochs) - set(tasks)):
+        raise ValueError(f"--epochs names {', '.join(strange)}, but the tasks are {', '.join(tasks)}")
+    return {task: replace(config, epochs=epochs.get(task, config.epochs)) for task in tasks}
 
 
 def fine_tune(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from selfsup.finetuning import learning
-from selfsup.finetuning.learning import FineTuneConfig, _batches, fine_tune, of_task
+from selfsup.finetuning.learning import FineTuneConfig, _batches, fine_tune, of_tasks
 from selfsup.finetuning.prediction import assess
 from selfsup.objectives import Classification
 
@@ -229,6 +229,7 @@ def test_sharded_weights_are_refused(network, about_cats, accelerator, monkeypat
         ({"learning_rate": 0.0}, "a learning_rate above 0"),
         ({"learning_rate": math.inf}, "a learning_rate above 0"),
         ({"micro_batch_size": 0}, "micro_batch_size and patience must be at least 1 or null"),
+        ({"patience": 2, "slice_share": 0.0}, "patience watches the slice held back .* slice_share is 0"),
         ({"patience": 0}, "micro_batch_size and patience must be at least 1 or null"),
         ({"slice_share": 1.0}, "slice_share must be at least 0 and below 1, but 1.0 came"),
         ({"warmup_share": -0.1}, "warmup_share must be at least 0 and below 1, but -0.1 came"),
@@ -243,5 +244,7 @@ def test_refuses_what_makes_no_sense(options, sentence):
 
 
 def test_a_task_may_have_epochs_of_its_own():
-    assert of_task(QUICK, "qa", {"qa": 7}) == replace(QUICK, epochs=7)
-    assert of_task(QUICK, "pos", {"qa": 7}) == of_task(QUICK, "qa", None) == QUICK
+    assert of_tasks(QUICK, ["qa", "pos"], {"qa": 7}) == {"qa": replace(QUICK, epochs=7), "pos": QUICK}
+    assert of_tasks(QUICK, ["qa"], None) == {"qa": QUICK}
+    with pytest.raises(ValueError, match=r"--epochs names aq, but the tasks are qa, pos"):
+        of_tasks(QUICK, ["qa", "pos"], {"aq": 7})
