@@ -31,8 +31,8 @@ def main(
     from transformers.utils import logging
 
     from selfsup.data.inputs import find_input
-    from selfsup.finetuning.opening import one_process, open_head
-    from selfsup.finetuning.predicting import predict_file
+    from selfsup.predicting.files import predict_file
+    from selfsup.predicting.opening import one_process, open_head
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -4,8 +4,10 @@ import ipaddress
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sums over threads round differently
@@ -21,6 +23,9 @@ the blue door|his father's coat|a basket of apples|the long rope|an unknown song
 PLACES = """in the garden|near the harbour|behind the church|on the hill|under the bridge|at the market|by the river
 before breakfast|after the storm|without a word|for the third time|with great care|in the last light of the evening"""
 OPENINGS = "|||||Then |At noon |Later that day |Nobody knew why |In winter |Once more |Without any doubt "
+
+NAMES = ["miller", "captain", "queen", "doctor", "teacher"]
+Examples = list[dict[str, Any]]
 
 
 def sentence(rng: random.Random) -> str:
@@ -123,3 +128,99 @@ def tiny_config(tiny_tokenizer):
         max_position_embeddings=64,
         pad_token_id=tiny_tokenizer.pad_token_id,
     )
+
+
+# For what learns a task and what predicts ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def about_cats() -> Callable[..., Examples]:
+    """Is the text about the cat? Two of three say no; texts have 3 to 15 words."""
+
+    def made(number: int, seed: int = 0) -> Examples:
+        chance = random.Random(seed)
+        examples = []
+        for place in range(number):
+            who = "cat" if place % 3 == 0 else chance.choice(NAMES)
+            more = " and a silver spoon" * chance.choice((0, 0, 1, 3))
+            examples.append({"text": f"The {who} hid{more}.", "label": "no" if place % 3 else "yes"})
+        return examples
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def cats():
+    """The task of `about_cats`."""
+    from selfsup.metrics import Accuracy
+    from selfsup.objectives import Classification
+    from selfsup.task import Task
+
+    return Task(Classification, (Accuracy,), (), name="cats")
+
+
+@pytest.fixture(scope="session")
+def accelerator():
+    """One for all; after each model it does not collect garbage, which takes longer here than the model did."""
+    from accelerate import Accelerator
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("accelerate.utils.memory.gc", SimpleNamespace(collect=lambda: 0))
+        yield Accelerator(cpu=True)
+
+
+@pytest.fixture
+def network(tiny_config, tiny_tokenizer) -> Callable[..., tuple[Any, Any]]:
+    """A fresh model with the head of an objective, and the objective, bound."""
+    import torch
+    import transformers
+
+    from selfsup.objectives import Classification
+
+    def made(objective: Any = None, labels: tuple[str, ...] = ("no", "yes"), dtype=torch.float32, **fields: Any):
+        objective = objective or Classification()
+        config = type(tiny_config).from_dict(tiny_config.to_dict() | fields)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {name: number for number, name in enumerate(labels)}
+        config.update(objective.findings())
+        torch.manual_seed(0)
+        model = getattr(transformers, objective.auto_class).from_config(config).to(dtype)
+        objective.bind(tiny_tokenizer, config)
+        return model, objective
+
+    return made
+
+
+@pytest.fixture
+def untrained(tiny_config, tiny_tokenizer):
+    """The shape of a model."""
+    from selfsup.finetuning.learner import Learner
+
+    return Learner(tiny_config, tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tiny_tokenizer, tmp_path_factory) -> Path:
+    """A folder as pretraining leaves it; the weights are those of chance."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    from selfsup.models.text_encoder import TextEncoderConfig
+    from selfsup.training.export import export
+
+    config = TextEncoderConfig(
+        vocab_size=len(tiny_tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("pretrained")
+    torch.manual_seed(7)
+    export(AutoModelForMaskedLM.from_config(config), tiny_tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """One epoch in large steps."""
+    from selfsup.finetuning.learning import FineTuneConfig
+
+    return FineTuneConfig(learning_rate=0.01, epochs=1, batch_size=16, slice_share=0.0)

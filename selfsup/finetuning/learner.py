@@ -12,7 +12,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.objectives.supervised import Supervised
-from selfsup.training.export import open_tokenizer, opening
+from selfsup.training.export import exported, open_tokenizer, opening
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool =
     Raises:
         ValueError: nothing opens under that name.
     """
-    exported = Path(model) / "model"
-    name = str(exported) if (exported / "config.json").is_file() else model
+    name = exported(model)
     tokenizer = open_tokenizer(name, trust_remote_code)
     if not scratch:
         return Learner(name, tokenizer, trust_remote_code)

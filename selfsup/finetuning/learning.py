@@ -14,11 +14,11 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from selfsup.data.collate import collate
-from selfsup.finetuning.prediction import assess
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised
 from selfsup.optim.groups import layer_groups
 from selfsup.optim.schedules import factor
+from selfsup.predicting.assess import assess
 from selfsup.training.batches import Share
 from selfsup.training.sharding import is_wanted
 from selfsup.training.step import seed_step, take_step

@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from selfsup.finetuning.figures import Scorer
 from selfsup.finetuning.learner import Learner, build_learner
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
-from selfsup.finetuning.prediction import assess
 from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
+from selfsup.predicting.assess import assess
 from selfsup.task import Task
 from selfsup.tokenization.encode import fingerprint
 from selfsup.training.export import export

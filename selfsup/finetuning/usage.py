@@ -24,7 +24,7 @@ def snippet(name: str, kind: str, config: Mapping[str, Any], *, pairs: bool = Fa
     """
     if kind == "question-answering":
         return "\n".join([
-            "from selfsup.answering import QuestionAnswerer",
+            "from selfsup.predicting import QuestionAnswerer",
             "",
             f'answerer = QuestionAnswerer.from_pretrained("{name}")',
             'print(answerer({"question": "Whom did Ann meet?", "context": "Ann met Bob in Rome."}))',

@@ -50,6 +50,12 @@ class HubConfig:
             raise ValueError(f"language must be a code like en or nld, or multilingual, but {self.language!r} came")
 
 
+def exported(name: str) -> str:
+    """The folder that transformers opens: of a run, what it exported; else the name as it came."""
+    model = Path(name) / "model"
+    return str(model) if (model / "config.json").is_file() else name
+
+
 def build_model(
     auto_class: str,
     config: PreTrainedConfig,

@@ -10,8 +10,8 @@ import torch
 
 from selfsup.finetuning import learning
 from selfsup.finetuning.learning import FineTuneConfig, _batches, fine_tune, of_tasks
-from selfsup.finetuning.prediction import assess
 from selfsup.objectives import Classification
+from selfsup.predicting.assess import assess
 
 QUICK = FineTuneConfig(learning_rate=0.01, epochs=2, batch_size=8, warmup_share=0.0)
 

@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
-from selfsup.finetuning.prediction import assess
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import AnswerSpan, Classification, Supervised, Tagging
+from selfsup.predicting.assess import assess
 from selfsup.training.export import open_tokenizer
 
 KINDS: dict[str, Callable[[], Supervised]] = {

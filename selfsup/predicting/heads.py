@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from selfsup.answering import ranked
-from selfsup.finetuning.prediction import TOKENS
 from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.supervised import Supervised, in_float32
 from selfsup.objectives.tagging import Tagging, running_text
+from selfsup.predicting.answering import ranked
+from selfsup.predicting.assess import TOKENS
 from selfsup.tokenization.words import split_words
 
 SHOWN = 5  # best answers, or guesses, that are written down

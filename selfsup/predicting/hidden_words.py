@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from selfsup.finetuning.heads import SHOWN, Head, rounded
-from selfsup.finetuning.prediction import TOKENS
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.supervised import in_float32
+from selfsup.predicting.assess import TOKENS
+from selfsup.predicting.heads import SHOWN, Head, rounded
 
 
 class HiddenWords(Head):

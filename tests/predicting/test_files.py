@@ -16,11 +16,11 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoConfig, BertConfig, BertForPreTraining, DebertaV2Config, ElectraConfig, pipeline
 
-from selfsup.answering import QuestionAnswerer
-from selfsup.finetuning.opening import head_of, one_process, open_head
-from selfsup.finetuning.predicting import json_line, predict_file
 from selfsup.finetuning.trial import run_trial
 from selfsup.models import text_encoder
+from selfsup.predicting.answering import QuestionAnswerer
+from selfsup.predicting.files import json_line, predict_file
+from selfsup.predicting.opening import head_of, one_process, open_head
 from selfsup.training.command import command
 from selfsup.training.export import export
 

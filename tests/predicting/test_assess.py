@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from selfsup.data.collate import collate
-from selfsup.finetuning.prediction import assess, by_length
 from selfsup.objectives import AnswerSpan, Classification, Tagging
+from selfsup.predicting.assess import assess, by_length
 
 NUMBER = 13  # no batch divides it
 

@@ -23,9 +23,9 @@ from selfsup.data.labelled import choose_columns
 from selfsup.data.places import listed
 from selfsup.data.roles import reader
 from selfsup.data.tables import Place, Row
-from selfsup.finetuning.heads import Head
-from selfsup.finetuning.prediction import assess
 from selfsup.objectives.objective import Example
+from selfsup.predicting.assess import assess
+from selfsup.predicting.heads import Head
 
 CHUNK = 512  # rows whose examples are sorted by length together
 

@@ -10,7 +10,7 @@ from transformers import (
     BertTokenizerFast,
 )
 
-from selfsup.answering import Answer, QuestionAnswerer
+from selfsup.predicting.answering import Answer, QuestionAnswerer
 
 CONTEXT = "Ann met Bob in Rome. " + "Bob met Ann. " * 30 + "Ann stopped in Rome!"
 QUESTIONS = [

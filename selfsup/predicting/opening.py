@@ -11,12 +11,11 @@ import transformers
 from accelerate import Accelerator
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from selfsup.finetuning.heads import Head, Labels, Number, Span, Tags
-from selfsup.finetuning.hidden_words import HiddenWords
-from selfsup.finetuning.learner import open_learner
+from selfsup.predicting.heads import Head, Labels, Number, Span, Tags
+from selfsup.predicting.hidden_words import HiddenWords
 from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
-from selfsup.training.export import opening
+from selfsup.training.export import exported, open_tokenizer, opening
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
     {kind.auto_class: kind for kind in (Labels, Tags, Span, HiddenWords)}
@@ -32,15 +31,16 @@ def open_head(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrained
     Raises:
         ValueError: nothing opens under that name, or the model has no head whose predictions people read.
     """
-    learner = open_learner(name, trust_remote_code=trust_remote_code)
+    start = exported(name)
+    tokenizer = open_tokenizer(start, trust_remote_code)
     with opening("a trained model is wanted", name):
-        config = AutoConfig.from_pretrained(learner.start, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(start, trust_remote_code=trust_remote_code)
     auto_class = head_of(config)
     if auto_class is None:
         _refuse(name, config)
     with opening("a trained model is wanted", name):
         model, info = getattr(transformers, auto_class).from_pretrained(
-            learner.start, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
+            start, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
         )
     if info["missing_keys"]:
         _refuse(name, config)
@@ -48,9 +48,9 @@ def open_head(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrained
     if kind is Labels and (config.problem_type == "regression" or config.num_labels == 1):
         kind = Number
     head = kind()
-    head.bind(learner.tokenizer, model.config)
+    head.bind(tokenizer, model.config)
     if kind is not HiddenWords:
-        _check_frame(head, learner.tokenizer, name)
+        _check_frame(head, tokenizer, name)
     return model.eval(), head
 
 
