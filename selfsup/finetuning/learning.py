@@ -133,7 +133,7 @@ def fine_tune(
     groups = layer_groups(
         model, model.base_model_prefix, weight_decay=config.weight_decay, layer_decay=config.layer_decay
     )
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
     accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
     prepared = accelerator.prepare(model)
     share = Share(accelerator.process_index, accelerator.num_processes, config.micro_batch_size)
