@@ -40,7 +40,9 @@ def main(
 def _read(folder: Path, floor: float | None, blind: float | None) -> Curves:
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None:
-        raise ValueError(f"a folder of a run is wanted, but {folder} holds no {' or '.join(FILES)}: give its --output")
+        seeds = sorted(found.parent for found in folder.glob(f"seed-*/{FILES[0]}"))
+        todo = f"name one seed, as {seeds[0]}" if seeds else "give its --output"
+        raise ValueError(f"a folder of a run is wanted, but {folder} holds no {' or '.join(FILES)}: {todo}")
     try:
         return curves_of(read_metrics(file), floor=floor, blind=blind)
     except ValueError as error:

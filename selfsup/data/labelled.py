@@ -94,6 +94,8 @@ def read_table(
     wanted = [[role for role in some if answers or role not in ANSWERS] for some in (roles, optional)]
     filled = {*wanted[0], *columns}  # a pair that is named must be one in every row
     found = find_rows(name, split=split, data_root=data_root)
+    if not found.columns:
+        raise ValueError(f"Rows to read were wanted, but {name} is empty")
     chosen = choose_columns(name, found.columns, columns, *wanted, is_text=found.is_text)
     names = next((found.class_names(chosen[role]) for role in ("label", "tags") if role in chosen), ())
     names = names or tuple(labels)
@@ -194,9 +196,9 @@ def choose_columns(
             near = get_close_matches(names[0].lower(), free, 1, 0.6) or get_close_matches(role, free, 1, 0.6)
             guess = free[near[0]] if near else "its_name"
             meant = f"if {guess} is meant, say" if near else "say which it is with"
+            called = " or ".join(map(repr, names))
             raise ValueError(
-                f"A column {names[0]!r} was wanted for the role {role}, but {name} has {listed(there)}: {meant} "
-                f"{flag} '{{{role}: {guess}}}'"
+                f"A column {called} was wanted for the role {role}, but {name} has {listed(there)}: {meant} {flag} '{{{role}: {guess}}}'"
             )
     return chosen
 

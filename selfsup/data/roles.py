@@ -76,6 +76,7 @@ def _words(value: Any, needed: bool, *, column: str) -> list[str]:
 
 
 def _label(value: Any, *, column: str, names: tuple[str, ...], is_text: bool) -> str:
+    value = value.strip() if isinstance(value, str) else value
     if value is None or value == "" or value != value:  # NaN
         raise ValueError(f"a label was wanted in {column!r}, but it is missing")
     if isinstance(value, str) and is_text and value not in names:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from selfsup.metrics.bootstrap import bootstrap
+from selfsup.metrics.span_f1 import SpanF1, spans
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
@@ -21,7 +22,7 @@ class Scorer:
         task: whose metrics.
         objective: bound.
     Raises:
-        ValueError: a metric looks for a label that there is not.
+        ValueError: a metric looks for a label that there is not, or for spans where tags mark none.
     """
 
     def __init__(self, task: Task, objective: Supervised) -> None:
@@ -30,11 +31,14 @@ class Scorer:
         for metric in self.metrics:
             if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
                 metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
+            if isinstance(metric, SpanF1):
+                spans([name for name, _ in sorted(objective.label_ids.items())])  # refuses tags that mark none
             sought = getattr(metric, "positive", None)
             if sought is not None and sought not in metric.labels:
                 raise ValueError(
                     f"{type(metric).__name__} looks for the label {sought!r}, but the labels are {few(metric.labels)}: "
-                    "name them so with --data.labels, or name a metric of your own in a task file"
+                    "call them so in the data (numbered ones with --data.labels), or name a metric of your own in a "
+                    "task file"
                 )
 
     def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:

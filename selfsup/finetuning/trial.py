@@ -103,6 +103,11 @@ def run_trial(
         return kept
     began = time.monotonic()
     learnt, held_back = hold_back(examples, config.slice_share, rng=text_rng(seed, SLICE, 0))
+    if not held_back and (config.patience or config.slice_share):
+        accelerator.print(
+            f"{len(examples)} examples are too few for a slice of {config.slice_share:.0%} that chooses the epoch: all "
+            "epochs are read and the last one is kept"
+        )
     objective.survey(examples)
     model = build_learner(learner, objective, labels, seed=seed, fields=config.model)
     objective.bind(learner.tokenizer, model.config)
@@ -121,7 +126,7 @@ def run_trial(
         folder.mkdir(parents=True, exist_ok=True)
         if keep_model:
             export(model, learner.tokenizer, folder / "model")
-        _keep(trial, asked, folder)
+        _keep(trial, asked, held_out, folder)
     accelerator.wait_for_everyone()
     return trial
 
@@ -148,9 +153,12 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
     return Trial(conclusions, record["figures"], record["curve"], record["seconds"], record["learnt"])
 
 
-def _keep(trial: Trial, asked: dict[str, Any], folder: Path) -> None:
-    """Write a trial; the record last, so that it stands for a whole one."""
-    lines = [json.dumps({"prediction": conclusion}, ensure_ascii=False) for conclusion in trial.conclusions]
+def _keep(trial: Trial, asked: dict[str, Any], held_out: Sequence[Example], folder: Path) -> None:
+    """Write a trial: each prediction with its example, and the record last, so that it stands for a whole one."""
+    lines = [
+        json.dumps({"prediction": conclusion, **example}, ensure_ascii=False)
+        for conclusion, example in zip(trial.conclusions, held_out, strict=True)
+    ]
     (folder / PREDICTIONS).write_text("".join(line + "\n" for line in lines))
     (folder / "curves.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trial.curve))
     record = asdict(trial) | {"asked": asked, "held_out": len(trial.conclusions)}

@@ -5,7 +5,6 @@ from selfsup.objectives.classification import Classification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.objective import Joint, Objective
-from selfsup.objectives.quotation import Quotation
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
@@ -19,7 +18,6 @@ __all__ = [
     "MaskedTokens",
     "NextSentence",
     "Objective",
-    "Quotation",
     "Regression",
     "ReplacedTokens",
     "SentenceOrder",

@@ -218,6 +218,8 @@ def check_texts(example: Mapping[str, Any]) -> None:
     Raises:
         ValueError: one of them is missing or empty.
     """
+    if not isinstance(example, Mapping):
+        raise ValueError(f"a question and a context by name were wanted, but a {type(example).__name__} came")
     for role in ("question", "context"):
         if not str(example.get(role) or "").strip():
             raise ValueError(f"a {role} was wanted, but it is {'empty' if role in example else 'missing'}")

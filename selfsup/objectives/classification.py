@@ -57,6 +57,7 @@ class Classification(Texts):
         self.factors = torch.tensor([weights.get(name, 1.0) for name in self.names])
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
+        super().survey(examples)
         counts = Counter(name for example in examples for name in set(self._names_of(example)))
         if examples and not counts:
             raise ValueError(f"labels were wanted, but none of the {len(examples)} examples has any")
@@ -69,6 +70,9 @@ class Classification(Texts):
             }
         return sorted(counts)
 
+    def findings(self) -> dict[str, Any]:
+        return super().findings() | {"squared_error": self.loss_kind == "squared_error"}
+
     def _names_of(self, example: Example) -> list[str]:
         return example["label"] if self.multi_label else [example["label"]]
 
@@ -78,7 +82,10 @@ class Classification(Texts):
     def check(self, example: Example) -> None:
         super().check(example)
         if unknown := [name for name in self._names_of(example) if name not in self.label_ids]:
-            raise ValueError(f"a label was wanted that is one of {few(self.names)}, but {unknown[0]!r} came")
+            raise ValueError(
+                f"a label was wanted that is one of {few(self.names)}, as in the rows to learn from, but "
+                f"{unknown[0]!r} came"
+            )
 
     def encode(self, example: Example) -> Example:
         if "text" not in example:

@@ -39,13 +39,14 @@ class Regression(Texts):
             self.mean, self.deviation = getattr(config, "number_mean", 0.0), getattr(config, "number_deviation", 1.0)
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
+        super().survey(examples)
         numbers = [float(example["number"]) for example in examples]
         if numbers:
             self.mean, self.deviation = fmean(numbers), pstdev(numbers) or 1.0
         return [self.name]
 
     def findings(self) -> dict[str, Any]:
-        return {"number_mean": self.mean, "number_deviation": self.deviation}
+        return super().findings() | {"number_mean": self.mean, "number_deviation": self.deviation}
 
     def problem_type(self) -> str | None:
         return "regression"

@@ -13,7 +13,7 @@ class SegmentPairs(Objective):
     """A yes-no question about two segments.
 
     Input: `segments` A and B. Examples with one segment ask nothing.
-    Answer: `next_sentence_label` 0 = all is as it should be, 1 = it is not, -100 = not asked.
+    Answer: `next_sentence_label` 0 = B follows A, 1 = it does not, -100 = not asked.
     """
 
     auto_class: ClassVar[str] = PAIR_HEAD

@@ -1,6 +1,7 @@
 """What all questions about a text as a whole, or a pair, share: how it is read, and the head."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,10 +19,21 @@ class Texts(Supervised):
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     optional: ClassVar[tuple[str, ...]] = ("text_pair",)
+    reads_pairs: bool | None = None  # True if all examples are pairs, False if none is; None if nobody knows
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
+        if self.reads_pairs is None:
+            self.reads_pairs = getattr(config, "reads_pairs", None)
         self.encode_texts = batch_encoder(tokenizer)
+
+    def survey(self, examples: Sequence[Example]) -> list[str]:
+        kinds = {example.get("text_pair") is not None for example in examples}
+        self.reads_pairs = kinds.pop() if len(kinds) == 1 else None
+        return []
+
+    def findings(self) -> dict[str, Any]:
+        return {"reads_pairs": self.reads_pairs}
 
     def check(self, example: Example) -> None:
         if not any(str(example.get(role) or "").strip() for role in ("text", "text_pair")):

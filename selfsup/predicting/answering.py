@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -61,13 +62,15 @@ class QuestionAnswerer:
         """Open a model that was fine-tuned for questions.
 
         Args:
-            name: of a folder, or of a model on the Hub.
+            name: of a folder, one that was exported or that of its run, or of a model on the Hub.
             device: where it runs; on the GPU, if None and there is one.
             trust_remote_code: run Python files that come with it; our own models need none.
             settings: see the class.
         Raises:
             ValueError: nothing opens under that name, or it was never fine-tuned for questions.
         """
+        if not (Path(name) / "config.json").is_file() and (Path(name) / "model" / "config.json").is_file():
+            name = str(Path(name) / "model")
         try:
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
             model, loading = AutoModelForQuestionAnswering.from_pretrained(

@@ -135,6 +135,8 @@ def admitted(
         if taken := [name for name in (*head.gives, "error") if name in row and name not in head.reads[0][0]]:
             raise ValueError(f"{place} has a field {taken[0]!r}, and so have predictions: give its own another name")
         try:
+            if late := [role for _, roles in head.reads for role in roles if role in row and role not in readers]:
+                raise ValueError(f"the first row had no {late[0]!r}, but this one has: give it to all rows or to none")
             read = {role: of(row) for role, of in readers.items()}
             yield Given(row, head.admit({role: value for role, value in read.items() if value is not None}))
         except ValueError as error:
@@ -145,6 +147,9 @@ def _readers(
     head: Head, there: list[str], columns: Mapping[str, str], kind: str, source: Path
 ) -> dict[str, Callable[[Row], Any]]:
     """For each role, what reads it from a row."""
+    columns = {role: alias for role, alias in head.aliases.items() if alias in there and role not in there} | dict(
+        columns
+    )
     is_text = kind in (".csv", ".tsv")
     needed, optional = head.asked([] if is_text and "text" in {*there, *columns} else there, list(columns))
     if kind.startswith(".txt") and "text" not in needed:

@@ -1,7 +1,8 @@
 """What a trained head says of an example, in words: labels, a number, tags or an answer, and how sure it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,12 +19,14 @@ from selfsup.tokenization.words import split_words
 
 SHOWN = 5  # best answers, or guesses, that are written down
 Roles = tuple[tuple[str, ...], tuple[str, ...]]  # those that every row has, and those that it may have
+PAIR: Roles = (("text", "text_pair"), ())
 
 
 class Head(Supervised):
     """An objective whose conclusions are what people read: `prediction`, and scores."""
 
     reads: ClassVar[tuple[Roles, ...]]  # alternatives; see `asked`
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})  # other names of columns, of some roles
     gives: ClassVar[tuple[str, ...]]  # names in its conclusions
 
     @property
@@ -54,9 +57,15 @@ class Labels(Head, Classification):
         super().bind(tokenizer, config)
         self.names = [config.id2label[number] for number in range(config.num_labels)]
         self.multi_label = config.problem_type == "multi_label_classification"
+        self.loss_kind = "squared_error" if getattr(config, "squared_error", False) else "cross_entropy"
+
+    def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
+        return PAIR if self.reads_pairs else super().asked(there, named)
 
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         logits = in_float32(outputs["logits"])
+        if self.loss_kind == "squared_error":
+            return logits.clamp(0, 1).tolist()
         return (logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)).tolist()
 
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
@@ -78,6 +87,9 @@ class Number(Head, Regression):
         if config.num_labels != 1:
             raise ValueError(f"a model that gives one number is wanted, but this one gives {config.num_labels}")
 
+    def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
+        return PAIR if self.reads_pairs else super().asked(there, named)
+
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
         return {"prediction": rounded(super().conclude(example, predictions))}
 
@@ -90,6 +102,7 @@ class Tags(Head, Tagging):
     """
 
     reads = ((("words",), ("text",)), (("text",), ()))
+    aliases = MappingProxyType({"words": "tokens"})  # as the Hub's treebanks call them
     gives = ("prediction", "scores", "words", "offsets")
 
     def admit(self, example: Example) -> Example:

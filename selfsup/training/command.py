@@ -63,7 +63,11 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
         sys.exit(128 + stopped.signal_number)
     except KeyboardInterrupt:
         if _is_main():
-            print("error: stopped at once by Ctrl-C; what was saved before is whole", file=sys.stderr)
+            print(
+                "error: stopped at once by Ctrl-C; what was saved before is whole: the same command again goes on "
+                "from there, or begins anew where nothing was",
+                file=sys.stderr,
+            )
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         _end(error, 1)
@@ -269,7 +273,10 @@ def _claim(folder: Path, arguments: str, *, resume: bool) -> None:
         ) from error
     except OSError:
         pass  # there are no locks here: go on without
-    (folder / (ASKED_FILE if taken else "run.yaml")).write_text(arguments)
+    record = folder / "run.yaml"
+    if resume and not taken and record.exists() and record.read_text() != arguments:
+        record.replace(folder / f"run.{1 + len(list(folder.glob('run.[0-9]*.yaml')))}.yaml")
+    (folder / ASKED_FILE if taken else record).write_text(arguments)
 
 
 def _check_tracker(name: str | None) -> None:

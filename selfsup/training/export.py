@@ -51,9 +51,20 @@ class HubConfig:
 
 
 def exported(name: str) -> str:
-    """The folder that transformers opens: of a run, what it exported; else the name as it came."""
+    """The folder that transformers opens: of a run, what it exported; else the name as it came.
+
+    Raises:
+        ValueError: the run exported nothing.
+    """
     model = Path(name) / "model"
-    return str(model) if (model / "config.json").is_file() else name
+    if (model / "config.json").is_file():
+        return str(model)
+    if (Path(name) / "run.yaml").is_file() and not (Path(name) / "config.json").is_file():
+        raise ValueError(
+            f"a trained model is wanted, but the run in {name} left none: it has not ended, or it was made with "
+            "--folds; let it end, or name one of its folders that holds a config.json"
+        )
+    return name
 
 
 def build_model(

@@ -27,7 +27,7 @@ from torch.nn.functional import softplus
 from selfsup.data.plan import Draw, Plan
 from selfsup.data.texts import DataConfig, find_texts, open_plans
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, Quotation, ReplacedTokens, SentenceOrder
+from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, ReplacedTokens, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training import loop, report, sharding
 from selfsup.training.batches import VALIDATION_SEED, batch_of
@@ -38,7 +38,6 @@ from selfsup.training.loop import Stopped, TrainConfig, fit
 ASKED: dict[str, Callable[[], dict[str, Objective]]] = {
     "order": lambda: {"tokens": MaskedTokens(final_rate=0.3, unit="span"), "order": SentenceOrder(weight=0.5)},
     "next": lambda: {"tokens": MaskedTokens(), "next": NextSentence()},
-    "quotation": lambda: {"tokens": MaskedTokens(num_segments=2), "quotation": Quotation()},
     "replaced": lambda: {"replaced": ReplacedTokens(generator_share=0.5)},
 }
 EVERYTHING = {"eval_every": 1000, "save_every": 1000, "log_every": 1, "eval_rows": 41}

@@ -32,7 +32,6 @@ def runs(launch, folder, num_steps, **arguments):
     [
         ("order", 50, "model"),
         pytest.param("next", 8, "model", marks=pytest.mark.slow),
-        pytest.param("quotation", 8, "model", marks=pytest.mark.slow),
         ("replaced", 8, "generator"),
     ],
 )

@@ -234,6 +234,12 @@ class TestClaim:
         assert (tmp_path / "run.yaml").read_text() == "text: b\n"  # until it is known that the run may go on
         assert (tmp_path / ".asked.yaml").read_text() == "text: c\nresume: false\n"
 
+    def test_the_record_of_what_goes_on_is_kept(self, tmp_path):
+        for text in ("a", "b", "b", "c"):
+            claim(tmp_path, f"text: {text}\n", accelerator(), resume=True)
+        kept = {path.name: path.read_text() for path in tmp_path.glob("run*.yaml")}
+        assert kept == {"run.1.yaml": "text: a\n", "run.2.yaml": "text: b\n", "run.yaml": "text: c\n"}
+
     def test_only_the_main_process_writes(self, tmp_path):
         claim(tmp_path / "run", "text: a\n", accelerator(is_main_process=False), resume=False)
         assert not (tmp_path / "run").exists()
