@@ -42,6 +42,8 @@ def main(
     chosen = load_task(task, TASKS)
     if objective:
         chosen = replace(chosen, objective=partial(deepcopy, objective))  # each trial makes it its own
+    if folds is not None and data.held_out is None:
+        data = replace(data, held_out="0")  # every example is scored, so none is held out
     learner = open_learner(model, scratch=scratch, trust_remote_code=trust_remote_code)
     material = open_material(chosen, data, learner, data_root=data_root, say=accelerator.print)
     if folds is not None:

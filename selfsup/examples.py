@@ -24,7 +24,8 @@ class DataChoice:
         columns: of the roles, where they are called otherwise: {text: sentence_A}.
         labels: names of numbered labels, from 0 on, where the data does not name them: ["no", "yes"].
         train: split, or file, to learn from.
-        held_out: split, or file, to score on; or a share of the rows to learn from, as 0.1, drawn once.
+        held_out: split, or file, to score on; or a share of the rows to learn from, as 0.1, drawn once; 0, for folds,
+            for none.
         also: further sets to learn from, each name:split, as stanfordnlp/snli:validation.
         max_train: examples to learn from at most, drawn once, the same for all seeds.
         max_held_out: examples to score on at most, drawn once.
@@ -183,12 +184,14 @@ def _share(asked: str) -> float | None:
         share = float(asked)
     except ValueError:
         return None
-    if not 0 < share < 1:
-        raise ValueError(f"--data.held_out as a share must be above 0 and below 1, but {asked} came")
+    if not 0 <= share < 1:
+        raise ValueError(f"--data.held_out as a share must be at least 0 and below 1, but {asked} came")
     return share
 
 
 def _cut(table: Table, share: float) -> tuple[Table, Table]:
+    if share == 0:
+        return table, replace(table.part([]), left_out=[])
     number = round(share * len(table))
     if not 0 < number < len(table):
         raise ValueError(f"{table.name} has {len(table)} examples, too few to hold out {share:g} of them: give more")

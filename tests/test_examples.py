@@ -93,7 +93,7 @@ def test_further_sets_are_learnt_from_too(root):
         ),
         (DataChoice(also=["pairs:validation"]), "must not be scored on, but validation.jsonl would be both"),
         (DataChoice(held_out="test"), "has no split 'test'; choose from train, validation"),
-        (DataChoice(held_out="1.5"), "as a share must be above 0 and below 1, but 1.5 came"),
+        (DataChoice(held_out="1.5"), "as a share must be at least 0 and below 1, but 1.5 came"),
         (DataChoice(held_out="0.001"), "has 40 examples, too few to hold out 0.001 of them"),
         (
             DataChoice(also=["far:validation"]),

@@ -198,7 +198,8 @@ def choose_columns(
             meant = f"if {guess} is meant, say" if near else "say which it is with"
             called = " or ".join(map(repr, names))
             raise ValueError(
-                f"A column {called} was wanted for the role {role}, but {name} has {listed(there)}: {meant} {flag} '{{{role}: {guess}}}'"
+                f"A column {called} was wanted for the role {role}, but {name} has {listed(there)}: {meant} "
+                f"{flag} '{{{role}: {guess}}}'"
             )
     return chosen
 

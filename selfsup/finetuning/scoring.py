@@ -47,6 +47,8 @@ def score_task(
     Returns:
         see `summary`.
     """
+    if not material.held_out:
+        raise ValueError(f"{material.name}: examples to score on are wanted, but none are held out: hold out some")
     trials = [
         run_trial(learner, material.task, material.train, material.held_out, config, folder / f"seed-{seed}",
                   labels=material.labels, seed=seed, accelerator=accelerator, keep_model=keep_models)

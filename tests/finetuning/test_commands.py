@@ -157,6 +157,11 @@ def test_folds(pretrained, data, tmp_path):
     assert (found["held_out"], found["learnt"], len(found["folds"][0])) == (120, 80, 3)
     assert "folds leave no model" in printed
 
+    printed = run(command("finetune.py", pretrained, tmp_path / "own", "--task", "sentiment", "--folds", "3",
+                          "--data.train", files["--data.train"], "--data.max_train", "90"), tmp_path)  # fmt: skip
+    assert read(tmp_path / "own" / "scores.json")["sentiment"]["held_out"] == 90, "of one file, all rows"
+    assert (tmp_path / "run" / "seed-0-fold-0" / "predictions.jsonl").read_text().count('"text"') == 40
+
 
 def test_score_and_compare(pretrained, data, tmp_path):
     tasks = json.dumps({"sentiment": choice(data, "reviews"), "pos": choice(data, "sentences")})

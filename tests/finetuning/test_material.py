@@ -7,10 +7,11 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from selfsup.examples import DataChoice
+from selfsup.finetuning.figures import Scorer
 from selfsup.finetuning.learner import Learner, open_learner
 from selfsup.finetuning.material import open_material
-from selfsup.metrics import F1, Squad
-from selfsup.objectives import AnswerSpan, Classification
+from selfsup.metrics import F1, SpanF1, Squad
+from selfsup.objectives import AnswerSpan, Classification, Tagging
 from selfsup.task import Task
 from selfsup.training.export import export
 
@@ -28,6 +29,12 @@ def choice(about_cats, tmp_path):
         return DataChoice(train=str(tmp_path / "train.jsonl"), held_out=str(tmp_path / "held_out.jsonl"), **options)
 
     return made
+
+
+def test_tags_that_mark_no_spans_are_refused_before_learning(network):
+    _, objective = network(Tagging(), ("DET", "NOUN"))
+    with pytest.raises(ValueError, match=r"tags that mark spans are wanted .* but 'DET' came"):
+        Scorer(Task(Tagging, (SpanF1,), (), name="entities"), objective)
 
 
 def test_what_is_read_is_said(cats, choice, untrained):
@@ -66,7 +73,10 @@ def test_labels_that_a_model_knows_keep_its_order_and_a_fresh_head_is_said(
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
-        ({"text": "The cat hid.", "label": "maybe"}, "a label was wanted that is one of no, yes, but 'maybe' came"),
+        (
+            {"text": "The cat hid.", "label": "maybe"},
+            "a label was wanted that is one of no, yes, as in the rows to learn from, but 'maybe' came",
+        ),
         ({"text": " ", "label": "no"}, "text was wanted in 'text', but it is empty"),
     ],
 )

@@ -328,7 +328,9 @@ def test_a_metric_that_looks_for_a_label_that_is_not_there_is_refused(network):
         "no",
         "yes",
     ]
-    with pytest.raises(ValueError, match="F1 looks for the label 'equivalent', but the labels are no, yes: name them"):
+    with pytest.raises(
+        ValueError, match="F1 looks for the label 'equivalent', but the labels are no, yes: call them so"
+    ):
         Scorer(Task(Classification, (partial(F1, positive="equivalent"),), ()), objective)
 
 

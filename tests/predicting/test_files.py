@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoConfig, BertConfig, BertForPreTraining, DebertaV2Config, ElectraConfig, pipeline
 
+from selfsup.data.collate import collate
 from selfsup.finetuning.trial import run_trial
 from selfsup.models import text_encoder
 from selfsup.predicting.answering import QuestionAnswerer
@@ -246,6 +247,73 @@ BAD = [
      "was trained for: for anything else fine-tune it first, with scripts/finetune.py; correct"),
     ("PreTraining", json.dumps({"text": "so " * 99 + "[MASK]"}), HIDDEN + "it stands behind the 64 tokens read; "),
 ]  # fmt: skip
+
+
+class TestPairs:
+    """What learnt pairs reads pairs; what nobody knows of reads what the first row holds."""
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            ('{"text": "a"}', "A column 'text_pair' was wanted for the role text_pair, but "),
+            ('{"premise": "a", "hypothesis": "b"}', "A column 'text' was wanted"),
+            ('{"text": "a", "text_pair": "b"}\n{"text": "a"}', "line 2 of rows.jsonl: text was wanted in 'text_pair'"),
+        ],
+    )
+    def test_a_second_text_is_missing(self, folder, tmp_path, content, sentence):
+        model = folder(CLASSIFIER, problem_type="single_label_classification", reads_pairs=True)
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+            predictions(model, content, tmp_path)
+
+    def test_a_second_text_comes_late(self, folder, tmp_path):
+        model = folder(CLASSIFIER, problem_type="single_label_classification")
+        with pytest.raises(ValueError, match=r"^line 2 of rows.jsonl: the first row had no 'text_pair', but this one"):
+            predictions(model, [{"text": "a"}, {"text": "a", "text_pair": "b"}], tmp_path)
+
+    def test_a_text_alone_where_single_ones_were_learnt(self, folder, tmp_path):
+        model = folder(CLASSIFIER, problem_type="single_label_classification", reads_pairs=False)
+        assert len(predictions(model, [{"text": "a"}], tmp_path)) == 1
+
+
+def test_squared_errors_are_read_as_they_were_learnt(folder, tmp_path):
+    rows = [{"text": text} for text in TEXTS]
+    found = predictions(
+        folder(CLASSIFIER, problem_type="multi_label_classification", squared_error=True), rows, tmp_path
+    )
+    for row in found:
+        assert row["prediction"] == [label for label, score in row["scores"].items() if score > 0.5]
+        assert all(0 <= score <= 1 for score in row["scores"].values())
+    with torch.no_grad():
+        network, head = open_head(
+            str(folder(CLASSIFIER, problem_type="multi_label_classification", squared_error=True))
+        )
+        batch = collate([[head.encode(row)] for row in rows], padding=head.padding)
+        logits = network(**head.inputs(batch)).logits
+    assert [set(row["prediction"]) for row in found] == [
+        {label for label, logit in zip(LABELS, scores, strict=True) if logit > 0.5} for scores in logits.tolist()
+    ]
+
+
+def test_words_may_be_called_tokens(folder, tmp_path):
+    """As the Hub's treebanks call them, and as fine-tuning reads them."""
+    rows = [{"text": "Don't go.", "tokens": ["Do", "n't", "go", "."]}]
+    (found,) = predictions(folder(TAGGER), rows, tmp_path)
+    assert len(found["prediction"]) == 4
+
+
+def test_questions_are_answered_from_the_folder_of_a_run(folder):
+    model = folder("QuestionAnswering")
+    (model.parent / "run.yaml").touch()
+    answer = QuestionAnswerer.from_pretrained(str(model.parent))
+    for question in (("a", "b"), "ab"):
+        with pytest.raises(ValueError, match=r"question 0: a question and a context by name were wanted, but a"):
+            answer([question])  # type: ignore[list-item]
+
+
+def test_a_run_that_left_no_model(tmp_path):
+    (tmp_path / "run.yaml").touch()
+    with pytest.raises(ValueError, match=r"the run in .* left none: it has not ended, or it was made with --folds"):
+        open_head(str(tmp_path))
 
 
 class TestBadRows:
