@@ -61,12 +61,7 @@ MOMENTS = {
     "while an old checkpoint is deleted": ("os:unlink", 3),
     "while the log is written": ("selfsup.training.report:json.dumps", 9),
 }
-SWIFT = {
-    "in training",
-    "in a later evaluation",
-    "while a later checkpoint is written",
-    "before a checkpoint gets its name",
-}
+SWIFT = {"in training", "while a later checkpoint is written"}  # the others are in CI
 
 
 @pytest.mark.parametrize(
