@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedTokenizerBase
+from transformers.dynamic_module_utils import custom_object_save
 
-from selfsup.tokenization.train import SENTENCEPIECE_FILE
+from selfsup.tokenization.save import save_tokenizer
 
 STATE_FILE = "state.json"
 
@@ -69,11 +70,12 @@ def save_checkpoint(
     partial.mkdir(parents=True)
     try:
         for companion in companions:
-            companion.save_pretrained(partial)
             if isinstance(companion, PreTrainedTokenizerBase):
-                source = Path(companion.name_or_path, SENTENCEPIECE_FILE)
-                if source.is_file():
-                    shutil.copyfile(source, partial / SENTENCEPIECE_FILE)
+                save_tokenizer(companion, partial)
+            else:
+                companion.save_pretrained(partial)
+        if getattr(players.get("model"), "_auto_class", None):
+            custom_object_save(players["model"], partial)  # its code, as its own `save_pretrained` does
         for name, player in players.items():
             save_file(_weights(player), partial / f"{name}.safetensors", metadata={"format": "pt"})
             tensors, numbers = _optimizer_state(player, optimizers[name])

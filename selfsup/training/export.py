@@ -1,7 +1,6 @@
 """From a name or a configuration to a model, and from a trained model to a folder that opens anywhere."""
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
 from selfsup.objectives.objective import Objective
-from selfsup.tokenization.train import SENTENCEPIECE_FILE
+from selfsup.tokenization.save import save_tokenizer
 from selfsup.training.card import write_card
 from selfsup.training.hub import check_name, push
 
@@ -210,10 +209,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     ours = model.config.model_type.startswith("selfsup")
     tokenizer.model_max_length = longest if ours else min(tokenizer.model_max_length, longest)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    source = Path(tokenizer.name_or_path) / SENTENCEPIECE_FILE
-    if source.is_file() and source.resolve() != (folder / SENTENCEPIECE_FILE).resolve():
-        shutil.copyfile(source, folder / SENTENCEPIECE_FILE)
+    save_tokenizer(tokenizer, folder)
 
 
 def publish(
