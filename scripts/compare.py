@@ -42,7 +42,8 @@ def main(
         open_material(load_task(name, TASKS), choice, arms[PRETRAINED], data_root=data_root, say=accelerator.print)
         for name, choice in tasks.items()
     ]
-    settings = of_tasks(tune, [material.name for material in materials], epochs)
+    known = [path.stem for path in TASKS.glob("*.py")]
+    settings = of_tasks(tune, [material.name for material in materials], epochs, known)
     results = {}
     for material in materials:
         name = material.name

@@ -78,15 +78,20 @@ class FineTuneConfig:
 
 
 def of_tasks(
-    config: FineTuneConfig, tasks: Collection[str], epochs: Mapping[str, int] | None
+    config: FineTuneConfig, tasks: Collection[str], epochs: Mapping[str, int] | None, known: Collection[str] = ()
 ) -> dict[str, FineTuneConfig]:
     """One setting for all tasks, but with other numbers of epochs where they are named.
 
+    Args:
+        config: of all.
+        tasks: of this run.
+        epochs: by task.
+        known: further tasks; a recipe may name epochs of those that this run leaves out.
     Raises:
-        ValueError: epochs are named for what is no task of this run.
+        ValueError: epochs are named for what is no task.
     """
     epochs = epochs or {}
-    if strange := sorted(set(epochs) - set(tasks)):
+    if strange := sorted(set(epochs) - {*tasks, *known}):
         raise ValueError(f"--epochs names {', '.join(strange)}, but the tasks are {', '.join(tasks)}")
     return {task: replace(config, epochs=epochs.get(task, config.epochs)) for task in tasks}
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -13,6 +12,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
 from selfsup.data.collate import collate
 from selfsup.objectives.answer_span import AnswerSpan, check_texts
+from selfsup.training.export import exported
 
 Question = Mapping[str, str]  # "question" and "context"
 
@@ -69,8 +69,7 @@ class QuestionAnswerer:
         Raises:
             ValueError: nothing opens under that name, or it was never fine-tuned for questions.
         """
-        if not (Path(name) / "config.json").is_file() and (Path(name) / "model" / "config.json").is_file():
-            name = str(Path(name) / "model")
+        name = exported(name)
         try:
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
             model, loading = AutoModelForQuestionAnswering.from_pretrained(

@@ -43,7 +43,10 @@ class Head(Supervised):
         return example
 
     def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
-        """The roles to read: the first alternative whose own role is there, or is named; else the last."""
+        """The roles to read: the first alternative whose own role is there, or is named; else the last. Both texts
+        where the model learnt pairs."""
+        if getattr(self, "reads_pairs", False):
+            return PAIR
         return next((roles for roles in self.reads if {*there, *named}.issuperset(roles[0][:1])), self.reads[-1])
 
 
@@ -58,9 +61,6 @@ class Labels(Head, Classification):
         self.names = [config.id2label[number] for number in range(config.num_labels)]
         self.multi_label = config.problem_type == "multi_label_classification"
         self.loss_kind = "squared_error" if getattr(config, "squared_error", False) else "cross_entropy"
-
-    def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
-        return PAIR if self.reads_pairs else super().asked(there, named)
 
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         logits = in_float32(outputs["logits"])
@@ -86,9 +86,6 @@ class Number(Head, Regression):
         super().bind(tokenizer, config)
         if config.num_labels != 1:
             raise ValueError(f"a model that gives one number is wanted, but this one gives {config.num_labels}")
-
-    def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
-        return PAIR if self.reads_pairs else super().asked(there, named)
 
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:
         return {"prediction": rounded(super().conclude(example, predictions))}

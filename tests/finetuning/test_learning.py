@@ -245,6 +245,6 @@ def test_refuses_what_makes_no_sense(options, sentence):
 
 def test_a_task_may_have_epochs_of_its_own():
     assert of_tasks(QUICK, ["qa", "pos"], {"qa": 7}) == {"qa": replace(QUICK, epochs=7), "pos": QUICK}
-    assert of_tasks(QUICK, ["qa"], None) == {"qa": QUICK}
+    assert of_tasks(QUICK, ["qa"], None) == of_tasks(QUICK, ["qa"], {"pos": 7}, ["pos"]) == {"qa": QUICK}
     with pytest.raises(ValueError, match=r"--epochs names aq, but the tasks are qa, pos"):
         of_tasks(QUICK, ["qa", "pos"], {"aq": 7})
