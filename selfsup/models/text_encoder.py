@@ -131,7 +131,7 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
             head_size = self.config.hidden_size // self.config.num_attention_heads
             turns = rotation(position_ids, head_size, self.config.rope_base)
 
-        hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids)
+        hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids, sequence_ids)
         for block, mask in zip(self.blocks, masks, strict=True):
             hidden = block(hidden, mask, turns, **kwargs)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

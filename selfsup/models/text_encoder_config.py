@@ -38,6 +38,8 @@ class TextEncoderConfig(PreTrainedConfig):
         norm_position: "pre" (the input of each half of a block is normalised, and the output) or "post" (each sum is).
         use_bias: biases in all linear layers and norms. The classical BERT is norm_position "post" with use_bias,
             position_type "learned" and norm_eps 1e-12.
+        mark_shared: the tokens of a pair that stand in both segments are marked where the stream starts. A small
+            encoder hardly learns from running text to look a question's words up in a passage, and this does it.
         pooling: what tells the class of a sequence: its "first" token, the "mean" of all, or of a pair the means of
             both "segments", their difference and product.
         max_position_embeddings: longest sequence in tokens.
@@ -62,6 +64,7 @@ class TextEncoderConfig(PreTrainedConfig):
     attention_activation: Literal["softmax", "relu", "sigmoid"] = "softmax"
     norm_position: Literal["pre", "post"] = "pre"
     use_bias: bool = False
+    mark_shared: bool = False
     pooling: Literal["first", "mean", "segments"] = "mean"
     max_position_embeddings: int = 512
     rope_base: float = 10_000.0
