@@ -33,7 +33,8 @@ def test_marked_is_what_stands_in_both_by_hand(pairs):
             first, second = ids[start : start + 3], ids[start + 3 : start + 8]
             wanted += [token in second for token in first] + [token in first for token in second]
         assert marks == wanted
-    assert found.any() and not found.all()
+    assert found.any()
+    assert not found.all()
     alone = shared_tokens(embeds, torch.zeros_like(pairs["token_type_ids"]))
     assert not alone.any()
 
