@@ -17,7 +17,6 @@ from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import draw_share, hold_back
 from selfsup.finetuning.trial import Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
-from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
 
 PRETRAINED, SCRATCH = "pretrained", "from scratch"
@@ -184,6 +183,8 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path, *, title: str) -
         folder: where they go.
         title: of the pictures.
     """
+    from selfsup.pictures.efficiency import draw_bands  # here: matplotlib takes seconds, and --help draws nothing
+
     rows: list[tuple[str, ...]] = [
         (
             "task",

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from selfsup.metrics.bootstrap import bootstrap
-from selfsup.metrics.span_f1 import SpanF1, spans
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
@@ -31,8 +30,7 @@ class Scorer:
         for metric in self.metrics:
             if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
                 metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
-            if isinstance(metric, SpanF1):
-                spans([name for name, _ in sorted(objective.label_ids.items())])  # refuses tags that mark none
+            metric.check_labels(sorted(objective.label_ids))
             sought = getattr(metric, "positive", None)
             if sought is not None and sought not in metric.labels:
                 raise ValueError(

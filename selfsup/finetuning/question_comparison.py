@@ -17,7 +17,6 @@ from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.trial import Trial, run_trial
 from selfsup.objectives import MaskedTokens, NextSentence, Objective, SentenceOrder
-from selfsup.pictures.comparison import draw_intervals
 from selfsup.training.export import open_tokenizer
 from selfsup.training.summary import table
 
@@ -118,6 +117,8 @@ def compare_questions(
     picture = folder / "comparison.png"
     print(f"\n{table(rows)}\n\n{called}: {100 * majority:.1f} %\npicture  {picture}")
     (folder / "comparison.json").write_text(json.dumps({**panels, "majority": majority}, indent=1))
+    from selfsup.pictures.comparison import draw_intervals  # here: matplotlib takes seconds, and --help draws nothing
+
     draw_intervals(panels, picture, title=title, baselines=dict(zip(panels, (majority, 0.0), strict=True)))
     return {**panels, "majority": majority}
 

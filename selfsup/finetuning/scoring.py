@@ -18,7 +18,6 @@ from selfsup.finetuning.material import Material
 from selfsup.finetuning.slices import folds as deal_folds
 from selfsup.finetuning.trial import Trial, repetitions, run_trial
 from selfsup.objectives.objective import text_rng
-from selfsup.pictures.efficiency import draw_bands
 from selfsup.training.summary import table
 
 FOLDS = 1_000_039  # key of chance
@@ -203,6 +202,8 @@ def present(result: Mapping[str, Any], folder: Path) -> None:
         lines = {label: spread(result["curves"], name) for name, label in names.items()}
         if any(lines.values()):
             panels[panel] = {label: points for label, points in lines.items() if points}
+    from selfsup.pictures.efficiency import draw_bands  # here: matplotlib takes seconds, and --help draws nothing
+
     draw_bands(panels, folder / "curves.png", title="epochs: mean, least and most of the seeds", across="steps",
                logarithmic=False)  # fmt: skip
     print(f"curves   {folder / 'curves.png'}")

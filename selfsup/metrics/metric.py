@@ -64,6 +64,13 @@ class TallyMetric(evaluate.Metric, ABC):
         """The main one: (..., k) -> (...)."""
         return self.figures(totals)[self.main]
 
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Refuse labels of a task that this metric cannot score, before anything is learnt.
+
+        Raises:
+            ValueError: says which.
+        """
+
     def add_batch(self, *, predictions: Any = None, references: Any = None, **options: Any) -> None:
         """Keep some predictions and references for `compute`."""
         check_pairs(predictions, references)

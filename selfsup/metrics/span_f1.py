@@ -35,6 +35,9 @@ class SpanF1(TallyMetric):
         pairs = [(spans(tags), spans(wanted)) for tags, wanted in zip(predictions, references, strict=True)]
         return np.array([(len(found & wanted), len(found), len(wanted)) for found, wanted in pairs], dtype=float)
 
+    def check_labels(self, labels: Sequence[str]) -> None:
+        spans(labels)
+
     def figures(self, totals: np.ndarray) -> dict[str, np.ndarray]:
         right, predicted, wanted = totals[..., 0], totals[..., 1], totals[..., 2]
         return {

@@ -10,8 +10,6 @@ import yaml
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from selfsup.pictures.curves import draw_curves
-
 ASKED_FILE = ".asked.yaml"  # arguments of a run that is to go on, until it is known that it may
 
 
@@ -78,6 +76,8 @@ class Report:
         """Finish the bar and draw the curves."""
         self.bar.close()
         if self.main and self.file.exists():
+            from selfsup.pictures.curves import draw_curves  # here: matplotlib takes seconds, and --help draws nothing
+
             draw_curves(read_metrics(self.file), self.picture)
 
 

@@ -116,7 +116,9 @@ def test_an_interval_counts_words_and_examples_are_sentences(material, made_up, 
     from selfsup.finetuning.figures import Scorer, interval
     from selfsup.objectives import Tagging
 
-    score = Scorer(replace(material.task, metrics=(TagAccuracy,)), Tagging())
+    objective = Tagging()
+    objective.label_ids = {"X": 0, "Y": 1}
+    score = Scorer(replace(material.task, metrics=(TagAccuracy,)), objective)
     examples = [{"words": list("abcd"), "tags": list("XXXX")}, {"words": ["e"], "tags": ["X"]}]
     tallies = score.tallies([list("XXXY"), ["Y"]], examples)[None]
     assert interval(tallies, score)[0] == pytest.approx(3 / 5)
@@ -125,7 +127,7 @@ def test_an_interval_counts_words_and_examples_are_sentences(material, made_up, 
 
 def test_the_model_of_the_best_seed_is_left(monkeypatch, tmp_path, capsys):
     drawn: list[dict] = []
-    monkeypatch.setattr(scoring, "draw_bands", lambda panels, *_, **__: drawn.append(panels))
+    monkeypatch.setattr("selfsup.pictures.efficiency.draw_bands", lambda panels, *_, **__: drawn.append(panels))
     for seed in range(2):
         model = tmp_path / f"seed-{seed}" / "model"
         model.mkdir(parents=True)

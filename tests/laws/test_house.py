@@ -17,6 +17,7 @@ LIBRARY = [path for path in MODULES if not path.is_relative_to(ROOT / "tests")]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.yaml"))
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
+DRAWING = {"bench_learning", "diagnose", "show_attention", "show_curves", "show_positions"}  # what they are for
 # What a model may import, so that its files open at people's who lack this package.
 HUB = {"torch", "transformers", "huggingface_hub", "dataclasses", "typing", "collections", "math"}
 
@@ -118,3 +119,19 @@ def leaves(tree, path=""):
         else:
             found[path + name] = value.split(".")[-1] if name == "class_path" else value
     return found
+
+
+def test_commands_start_without_what_few_of_them_need():
+    """`--help` is not to wait for libraries that draw or read tables; pictures are what show_*.py is for."""
+    program = """
+import runpy, sys
+for script in sys.argv[1:]:
+    sys.path[0] = script.rpartition("/")[0]
+    runpy.run_path(script, run_name="imported")
+    late = {"matplotlib", "datasets", "evaluate", "pandas"} & sys.modules.keys()
+    assert not late, f"{script} imports {late}"
+"""
+    scripts = [str(path) for path in sorted((ROOT / "scripts").glob("*.py")) if path.stem not in DRAWING]
+    assert len(scripts) > 5
+    done = subprocess.run([sys.executable, "-c", program, *scripts], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
