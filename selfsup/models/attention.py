@@ -7,6 +7,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .masks import visible
 from .positions import rotate
 
+LONGEST_WRITTEN_OUT = 128  # tokens; see `sdpa_is_slow`
+
 
 def eager_attention(
     module: nn.Module,
@@ -68,6 +70,17 @@ def share_out(scores: Tensor, attention_mask: Tensor | None, activation: str) ->
     return weights.to(scores.dtype)
 
 
+def sdpa_is_slow(query: Tensor) -> bool:
+    """Whether attention is faster written out: for short rows of bfloat16 on a CPU, where the gradient of torch's fused
+    kernel takes twice the time (scripts/bench_attention.py).
+
+    Args:
+        query: (batch, heads, tokens, head_size).
+    """
+    short = query.shape[2] <= LONGEST_WRITTEN_OUT
+    return short and query.dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled()
+
+
 def check_implementation(config, output_attentions: bool | None) -> None:
     """Refuse what only attention with a mask of numbers can do, where another implementation is chosen.
 
@@ -91,7 +104,8 @@ class SelfAttention(nn.Module):
     """Every token looks at every token of its sequence, with several heads at once.
 
     Source:
-        Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
+        Vaswani et al. 2017, "Attention Is All You Need", section 3.2; Henry et al. 2020, "Query-Key Normalization for
+        Transformers" (`qk_norm`; here as root mean squares, with a learned scale for every direction).
     """
 
     is_causal = False  # transformers' SDPA takes a layer without this flag for a decoder
@@ -102,6 +116,9 @@ class SelfAttention(nn.Module):
         self.head_size = config.hidden_size // config.num_attention_heads
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.use_bias)
         self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.use_bias)
+        if config.qk_norm:
+            self.query_norm = nn.RMSNorm(self.head_size, eps=config.norm_eps)
+            self.key_norm = nn.RMSNorm(self.head_size, eps=config.norm_eps)
 
     def forward(
         self,
@@ -123,11 +140,15 @@ class SelfAttention(nn.Module):
         batch, tokens, _ = hidden.shape
         parts = self.query_key_value(hidden).view(batch, tokens, 3, -1, self.head_size)
         query, key, value = parts.transpose(1, 3).unbind(dim=2)  # each (batch, heads, tokens, head_size)
+        if self.config.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         attend = eager_attention
         if self.config.attention_activation == "softmax" and not kwargs.get("output_attentions"):
             attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        if self.config._attn_implementation == "sdpa" and sdpa_is_slow(query):
+            attend = eager_attention
         mixed, weights = attend(
             self,
             query,

@@ -56,9 +56,9 @@ class TextEncoderPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.weight[module.padding_idx])
             if isinstance(module, nn.Linear) and module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
+        elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
             init.ones_(module.weight)
-            if module.bias is not None:
+            if getattr(module, "bias", None) is not None:
                 init.zeros_(module.bias)
 
 
@@ -132,6 +132,8 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
             turns = rotation(position_ids, head_size, self.config.rope_base)
 
         hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids, sequence_ids)
+        if torch.is_autocast_enabled(device.type):  # else the stream stays wide, and every sum with it
+            hidden = hidden.to(torch.get_autocast_dtype(device.type))
         for block, mask in zip(self.blocks, masks, strict=True):
             hidden = block(hidden, mask, turns, **kwargs)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

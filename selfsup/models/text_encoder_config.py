@@ -36,6 +36,7 @@ class TextEncoderConfig(PreTrainedConfig):
         attention_activation: makes weights of scores: "softmax", "relu" (divided by n, the number of visible keys) or
             "sigmoid" (of score - ln n); the last two keep all scores in memory under any attn_implementation.
         norm_position: "pre" (the input of each half of a block is normalised, and the output) or "post" (each sum is).
+        qk_norm: queries and keys of every head are brought to one length before they meet.
         use_bias: biases in all linear layers and norms. The classical BERT is norm_position "post" with use_bias,
             position_type "learned" and norm_eps 1e-12.
         mark_shared: the tokens of a pair that stand in both segments are marked where the stream starts. A small
@@ -63,6 +64,7 @@ class TextEncoderConfig(PreTrainedConfig):
     sliding_layers: Literal["all", "alternating"] = "all"
     attention_activation: Literal["softmax", "relu", "sigmoid"] = "softmax"
     norm_position: Literal["pre", "post"] = "pre"
+    qk_norm: bool = False
     use_bias: bool = False
     mark_shared: bool = False
     pooling: Literal["first", "mean", "segments"] = "mean"

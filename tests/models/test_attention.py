@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from selfsup.models.attention import eager_attention
+from selfsup.models.attention import LONGEST_WRITTEN_OUT, eager_attention, sdpa_is_slow
 from selfsup.models.masks import add_mask, as_sequences, block_masks, sequence_mask, visible, windowed
 from selfsup.models.positions import rotate, rotation
 from selfsup.models.text_encoder import TextEncoderModel
@@ -225,11 +225,39 @@ def test_bfloat16_is_near(tiny_config, position_type, activation, implementation
     empty = {"input_ids": fields["input_ids"], "attention_mask": torch.stack((torch.ones(17), torch.zeros(17))).long()}
     with torch.autocast("cpu", torch.bfloat16):
         mixed = body(**fields).last_hidden_state
+        assert mixed.dtype == torch.bfloat16  # the stream too: wide sums cost time and memory
         assert body(**empty).last_hidden_state.isfinite().all()
     low = body.bfloat16()(**fields).last_hidden_state
     assert low.dtype == torch.bfloat16
     for near in (mixed, low):
         assert (near.float() - exact)[real].abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_rows_whose_gradient_is_slow_with_sdpa_are_written_out(tiny_config, slow):
+    """Then the numbers are those of eager attention to the last bit, and its gradient reaches the first weights."""
+    tokens = 8 if slow else LONGEST_WRITTEN_OUT + 1
+    tiny_config.max_position_embeddings = LONGEST_WRITTEN_OUT + 1
+    fields = {"input_ids": torch.randint(5, 60, (3, tokens), generator=torch.Generator().manual_seed(0))}
+    body = TextEncoderModel(tiny_config).bfloat16()
+    found = {}
+    for implementation in ("sdpa", "eager"):
+        body.zero_grad()
+        body.set_attn_implementation(implementation)
+        body(**fields).last_hidden_state.float().square().sum().backward()
+        found[implementation] = body.blocks[0].attention.query_key_value.weight.grad.clone()
+    assert found["sdpa"].any()
+    assert torch.equal(found["sdpa"], found["eager"]) == slow
+
+
+def test_sdpa_is_slow_in_one_case_alone():
+    query = torch.zeros(1, 1, LONGEST_WRITTEN_OUT, 4, dtype=torch.bfloat16)
+    assert sdpa_is_slow(query)
+    assert not sdpa_is_slow(torch.cat((query, query), dim=2))
+    assert not sdpa_is_slow(query.float())
+    assert not sdpa_is_slow(query.to("meta"))
+    with torch.no_grad():
+        assert not sdpa_is_slow(query)
 
 
 @pytest.mark.parametrize(
