@@ -1,5 +1,6 @@
 """The optimizers by name, and which weights they may shrink."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,11 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from selfsup.optim.muon import Muon
 from selfsup.optim.schedules import Schedule
+
+_IN_A_BLOCK = re.compile(r"\.\d+\.")
+_QUERY_KEY_VALUE = re.compile("query_key_value|qkv|c_attn")
 
 
 @dataclass(frozen=True)
@@ -15,18 +20,18 @@ class OptimConfig:
     """How weights move.
 
     Args:
-        name: AdamW, Adam, SGD (with momentum), Adagrad or RMSProp.
+        name: AdamW, Muon (for matrices in blocks, AdamW for the rest), Adam, SGD (with momentum), Adagrad or RMSProp.
         learning_rate: at its peak.
         weight_decay: of matrices; norms, biases and embeddings keep their size.
         betas: of AdamW and Adam; the second is the smoothing of RMSProp.
-        momentum: of SGD and RMSProp.
+        momentum: of SGD, RMSProp and Muon, for which 0.95 is usual.
         schedule: what follows the warm-up; see `schedules.factor`.
         warmup_steps: steps until the peak.
         cooldown_share: last share of the run, for the schedule "wsd".
         clip_norm: largest length of the gradient; 0 for none.
     """
 
-    name: Literal["AdamW", "Adam", "SGD", "Adagrad", "RMSProp"] = "AdamW"
+    name: Literal["AdamW", "Muon", "Adam", "SGD", "Adagrad", "RMSProp"] = "AdamW"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
@@ -55,10 +60,14 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
         model: whose weights move.
         config: how.
     Returns:
-        a `torch.optim.Optimizer` with two groups: matrices, which decay, and the rest, which do not.
+        a `torch.optim.Optimizer` with two groups: matrices, which decay, and the rest, which do not; with Muon those of
+        `muon_groups`.
     """
-    groups = decay_groups(model, config.weight_decay)
     lr = config.learning_rate
+    if config.name == "Muon":
+        groups = muon_groups(model, config.weight_decay)
+        return Muon(groups, lr=lr, betas=config.betas, momentum=config.momentum, eps=1e-8)
+    groups = decay_groups(model, config.weight_decay)
     if config.name == "AdamW":
         return torch.optim.AdamW(groups, lr=lr, betas=config.betas, eps=1e-8)
     if config.name == "Adam":
@@ -92,3 +101,25 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
             (matrices if parameter.ndim >= 2 and id(parameter) not in embeddings else others).append(parameter)
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def muon_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """The groups of `decay_groups`, with the matrices inside numbered blocks parted off for Muon.
+
+    Args:
+        model: a Transformer, whose blocks have numbers in the names of their weights.
+        weight_decay: of matrices.
+    Returns:
+        groups as `Muon` takes them.
+    """
+    parts = {
+        id(weight): 3 if _QUERY_KEY_VALUE.search(name) else 1
+        for name, weight in model.named_parameters()
+        if _IN_A_BLOCK.search(name)
+    }
+    matrices, *others = decay_groups(model, weight_decay)
+    groups = [
+        {**matrices, "params": [w for w in matrices["params"] if parts.get(id(w), 0) == count], "parts": count}
+        for count in (0, 1, 3)
+    ]
+    return [group for group in [*groups, *({**other, "parts": 0} for other in others)] if group["params"]]
