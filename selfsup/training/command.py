@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,7 @@ def start(
     atexit.register(accelerator.end_training)  # trackers write their last numbers, processes part in order
     if accelerator.mixed_precision == "fp16":
         raise ValueError("fp16 needs loss scaling, which is not done here: launch with --mixed_precision bf16 or no")
+    check_compiler(accelerator)
     torch.manual_seed(seed)
     seen = machine(accelerator)
     if accelerator.is_main_process:
@@ -202,6 +204,7 @@ def machine(accelerator) -> str:
     threads = torch.get_num_threads()
     line = f"{present} process(es) x {threads} thread(s) x {precision} on {where}"
     line += ", weights sharded" if sharding.is_wanted() else ""
+    line += ", compiled" if compiles(accelerator) else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device == "cpu" and present * threads < cores:
         line += (
@@ -277,6 +280,29 @@ def _claim(folder: Path, arguments: str, *, resume: bool) -> None:
     if resume and not taken and record.exists() and record.read_text() != arguments:
         record.replace(folder / f"run.{1 + len(list(folder.glob('run.[0-9]*.yaml')))}.yaml")
     (folder / ASKED_FILE if taken else record).write_text(arguments)
+
+
+def compiles(accelerator) -> bool:
+    """Whether the launcher asked for compiled modules, and they can be had."""
+    return accelerator.state.dynamo_plugin.backend.value != "NO"
+
+
+def check_compiler(accelerator) -> None:
+    """Go on without compiled modules, and say so, where there is nothing to compile them with or they are sharded."""
+    from accelerate.utils import DynamoBackend
+
+    if not compiles(accelerator):
+        return
+    missing = None
+    if sharding.is_wanted():
+        missing = "weights are sharded"
+    elif accelerator.device.type == "cpu" and not any(
+        map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))
+    ):
+        missing = "there is no C++ compiler here (g++ or clang++)"
+    if missing:
+        accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
+        accelerator.print(f"modules are not compiled, since {missing}: everything else is the same, only slower")
 
 
 def _check_tracker(name: str | None) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import TorchDynamoPlugin
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -29,7 +30,8 @@ from selfsup.data.texts import DataConfig, find_texts, open_plans
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, ReplacedTokens, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.training import loop, report, sharding
+from selfsup.pictures import curves
+from selfsup.training import loop, sharding
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 from selfsup.training.evaluation import evaluate
 from selfsup.training.export import build_model, build_players, open_tokenizer
@@ -52,6 +54,7 @@ def pretrain(
     ask: str = "order",
     weights: str = "float32",
     precision: str = "no",
+    compiled: bool = False,
     dropout: float = 0.0,
     batch_size: int = 16,
     resume: bool = False,
@@ -64,7 +67,8 @@ def pretrain(
     train: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Masked tokens and sentence order or what else is asked; with `again`, stopped runs go on until the end."""
-    accelerator = Accelerator(cpu=True, mixed_precision=precision)
+    dynamo = TorchDynamoPlugin(backend="inductor" if compiled else "no", use_regional_compilation=True)
+    accelerator = Accelerator(cpu=True, mixed_precision=precision, dynamo_plugin=dynamo)
     words = open_tokenizer(tokenizer)
     data = DataConfig(cache_dir=Path(cache), block_size=64, batch_size=batch_size, validation_share=0.1)
     share_of_weights = watch_sharding()
@@ -434,7 +438,7 @@ def forked(order: dict[str, Any], process: int, num_processes: int, port: int, s
 
 def serve() -> None:
     """Answer orders until there are no more."""
-    report.draw_curves = lambda *args: None
+    curves.draw_curves = lambda *args: None  # type: ignore[assignment, return-value]
     for line in sys.stdin:
         order = json.loads(line)
         num_processes, sharded = order.pop("num_processes"), order.pop("sharded", False)

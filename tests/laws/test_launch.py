@@ -60,14 +60,19 @@ WITHOUT_GPU = ("--num_processes", "2", "--mixed_precision", "no")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("file", "flags", "sharded"),
-    [("cpu_x2", (), ""), ("ddp", WITHOUT_GPU, ""), ("fsdp2", WITHOUT_GPU, ", weights sharded")],
+    ("file", "flags", "how"),
+    [
+        ("cpu_x2", (), "2 process(es) x 1 thread(s) x fp32 on cpu"),
+        ("ddp", WITHOUT_GPU, "2 process(es) x 1 thread(s) x fp32 on cpu"),
+        ("fsdp2", WITHOUT_GPU, "2 process(es) x 1 thread(s) x fp32 on cpu, weights sharded"),
+        ("cpu_compiled", ("--mixed_precision", "no"), "1 process(es) x 1 thread(s) x fp32 on cpu, compiled"),
+    ],
 )
-def test_two_processes_come_to_the_weights_of_one(file, flags, sharded, one_process, tiny_text_folder, tmp_path):
+def test_all_come_to_the_weights_of_one_process(file, flags, how, one_process, tiny_text_folder, tmp_path):
     said, wanted, loss = one_process
     assert said[0] == "1 process(es) x 1 thread(s) x fp32 on cpu"
     said, found, other_loss = launched(file, tmp_path, tiny_text_folder, *flags)
-    assert said[0] == f"2 process(es) x 1 thread(s) x fp32 on cpu{sharded}"
+    assert said[0] == how
     assert found.keys() == wanted.keys()
     apart = max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
     print(

@@ -48,6 +48,15 @@ def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weight
     assert outcome(tmp_path) == never_stopped(weights=weights)
 
 
+@pytest.mark.slow
+def test_stopped_when_blocks_are_compiled(launch, never_stopped, tmp_path):
+    strike = {"target": "selfsup.training.loop:take_step", "call": 7, "signal_name": "SIGTERM"}
+    kind = {"compiled": True, "precision": "bf16"}
+    launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, strike=strike, **kind)
+    launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, resume=True, **kind)
+    assert outcome(tmp_path) == never_stopped(**kind)
+
+
 MOMENTS = {
     "before the first checkpoint": ("selfsup.training.loop:take_step", 3),
     "in training": ("selfsup.training.loop:take_step", 8),

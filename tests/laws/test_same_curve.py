@@ -51,6 +51,21 @@ def test_float64_weights_are_the_same_after_some_steps(launch, tmp_path, ask, nu
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_compiled_blocks_come_to_the_same_weights(launch, tmp_path, num_processes):
+    weights = []
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        launch(
+            "pretrain", folder, weights="float64", compiled=compiled, num_processes=num_processes,
+            train={"num_steps": 8, "micro_batch_size": 4},
+        )  # fmt: skip
+        weights.append(load_file(folder / "checkpoints" / "checkpoint-00000008" / "model.safetensors"))
+    for name, weight in weights[0].items():
+        assert float((weights[1][name] - weight).norm() / weight.norm()) < 1e-10, name
+
+
+@pytest.mark.slow
 def test_float32_loss_is_the_same_for_200_steps(launch, tmp_path):
     folders = runs(launch, tmp_path, 200)
     curves = {
@@ -67,7 +82,7 @@ def test_float32_loss_is_the_same_for_200_steps(launch, tmp_path):
 @pytest.mark.slow
 def test_bf16_comes_to_the_validation_loss_of_fp32(launch, tmp_path):
     losses = [
-        launch("pretrain", tmp_path / precision, precision=precision, train={"num_steps": 200})["loss"]
+        launch("pretrain", tmp_path / precision, precision=precision, train={"num_steps": 500})["loss"]
         for precision in ("no", "bf16")
     ]
     assert losses[1] == pytest.approx(losses[0], abs=0.02)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from accelerate.utils import DynamoBackend
 
 from selfsup.objectives import MaskedTokens, Objective
-from selfsup.training.command import PATIENCE, claim, command, explain, machine
+from selfsup.training.command import PATIENCE, check_compiler, claim, command, explain, machine
 from selfsup.training.loop import Stopped
 
 
@@ -207,8 +208,10 @@ def test_misspelt_arguments_are_refused(run, capsys, flags):
     assert flags[0].split(".")[-1].removeprefix("--") in capsys.readouterr().err
 
 
-def accelerator(**fields: Any) -> Any:
+def accelerator(*, dynamo: str = "NO", **fields: Any) -> Any:
     fields = {
+        "state": SimpleNamespace(dynamo_plugin=SimpleNamespace(backend=DynamoBackend(dynamo))),
+        "print": print,
         "is_main_process": True,
         "num_processes": 1,
         "mixed_precision": "no",
@@ -263,6 +266,16 @@ def test_processes_that_do_not_see_each_other_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="started 2 processes, which must work together, but this one sees 1: launch"):
         machine(accelerator(num_processes=1))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_a_compiler_nothing_is_compiled(monkeypatch, capsys, there):
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if there else None)
+    of_launcher = accelerator(mixed_precision="bf16", dynamo="INDUCTOR")
+    check_compiler(of_launcher)
+    assert ("compiled" in machine(of_launcher).splitlines()[0]) == there
+    said = capsys.readouterr().out
+    assert said == "" if there else said.startswith("modules are not compiled, since there is no C++ compiler here")
 
 
 START = """
