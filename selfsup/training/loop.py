@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,7 @@ def fit(
     folder: Path,
     resume: bool = False,
     companions: Sequence[Any] = (),
+    each_step: Callable[[int], None] | None = None,
 ) -> Score:
     """Train to the end, or until a signal comes.
 
@@ -120,6 +121,7 @@ def fit(
         folder: of the run: `checkpoints/`, `metrics.jsonl`, `curves.png`.
         resume: go on from the last checkpoint in `folder`.
         companions: saved with every checkpoint, see `save_checkpoint`.
+        each_step: called after each with the number of steps done; the time it takes is not counted.
     Returns:
         the score after the last step.
     Raises:
@@ -224,6 +226,8 @@ def fit(
                     "seconds": state["seconds"] + seconds,
                 }
                 report.advance(figures["loss"], tokens / seconds)
+                if each_step:
+                    each_step(step + 1)
                 finished = step + 1 == state["num_steps"]
                 if (step + 1) % train.log_every == 0 or step == 0 or finished:
                     figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
