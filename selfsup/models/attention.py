@@ -81,6 +81,11 @@ def sdpa_is_slow(query: Tensor) -> bool:
     return short and query.dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled()
 
 
+def unit(norm: nn.RMSNorm, vectors: Tensor) -> Tensor:
+    """The norm in the type of the vectors, (…, head_size); torch's own warns of any other."""
+    return nn.functional.rms_norm(vectors, norm.normalized_shape, norm.weight.to(vectors.dtype), norm.eps)
+
+
 def check_implementation(config, output_attentions: bool | None) -> None:
     """Refuse what only attention with a mask of numbers can do, where another implementation is chosen.
 
@@ -141,7 +146,7 @@ class SelfAttention(nn.Module):
         parts = self.query_key_value(hidden).view(batch, tokens, 3, -1, self.head_size)
         query, key, value = parts.transpose(1, 3).unbind(dim=2)  # each (batch, heads, tokens, head_size)
         if self.config.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
+            query, key = unit(self.query_norm, query), unit(self.key_norm, key)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         attend = eager_attention

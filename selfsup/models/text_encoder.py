@@ -132,11 +132,19 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
             turns = rotation(position_ids, head_size, self.config.rope_base)
 
         hidden = self.embeddings(inputs_embeds, token_type_ids, position_ids, sequence_ids)
-        if torch.is_autocast_enabled(device.type):  # else the stream stays wide, and every sum with it
-            hidden = hidden.to(torch.get_autocast_dtype(device.type))
+        if narrows(hidden):  # else the stream stays wide, and every sum with it
+            hidden = hidden.to(torch.bfloat16)
         for block, mask in zip(self.blocks, masks, strict=True):
             hidden = block(hidden, mask, turns, **kwargs)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
+
+
+def narrows(hidden: Tensor) -> bool:
+    """Whether autocast computes with this in bfloat16; float64 it leaves alone, and float16 overflows in sums."""
+    kind = hidden.device.type
+    if hidden.dtype != torch.float32 or not torch.amp.is_autocast_available(kind):
+        return False
+    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
 
 
 class TextEncoderForMaskedLM(TiedVocabulary, TextEncoderPreTrainedModel):

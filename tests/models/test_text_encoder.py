@@ -23,6 +23,7 @@ from selfsup.models.text_encoder import (
     TextEncoderForTokenClassification,
     TextEncoderModel,
     choose_positions,
+    narrows,
 )
 
 
@@ -392,3 +393,13 @@ def test_pooling_by_hand_and_whatever_the_padding(tiny_config, pooling):
         single = torch.cat([hidden[:, :4].mean(dim=1), torch.zeros(2, 16)], dim=-1)
         single = torch.cat([single, single[:, :16].abs(), torch.zeros(2, 16)], dim=-1)
         torch.testing.assert_close(pooler(hidden, mask, None), torch.tanh(pooler.dense(single)))
+
+
+def test_only_float32_under_bfloat16_narrows():
+    """Autocast leaves float64 alone, and knows nothing of meta tensors."""
+    wide = torch.zeros(1)
+    assert not narrows(wide)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [narrows(one) for one in (wide, wide.double(), wide.bfloat16(), wide.to("meta"))] == [True, *3 * [False]]
+    with torch.autocast("cpu", torch.float16):
+        assert not narrows(wide)
