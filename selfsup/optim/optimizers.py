@@ -12,7 +12,7 @@ from selfsup.optim.muon import Muon
 from selfsup.optim.schedules import Schedule
 
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
-_QUERY_KEY_VALUE = re.compile("query_key_value|qkv|c_attn")
+_QUERY_KEY_VALUE = re.compile(r"attention\.query_key_value")  # of our blocks; others order their rows otherwise
 
 
 @dataclass(frozen=True)

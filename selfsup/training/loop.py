@@ -262,6 +262,11 @@ def _prepare(
     sharded = is_wanted()
     if sharded:
         refuse_shared(players)
+        if optim.name == "Muon":
+            raise ValueError(
+                "Muon needs whole matrices, but FSDP spreads them over the processes: launch with ddp.yaml, or choose "
+                "--optim.name AdamW --optim.momentum 0.9"
+            )
     prepared = {}
     for name, player in players.items():
         player.train()

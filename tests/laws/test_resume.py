@@ -48,6 +48,13 @@ def test_stopped_after_every_single_step(launch, never_stopped, tmp_path, weight
     assert outcome(tmp_path) == never_stopped(weights=weights)
 
 
+def test_stopped_while_muon_moves(launch, never_stopped, tmp_path):
+    strike = {"target": "selfsup.training.loop:take_step", "call": 7, "signal_name": "SIGTERM"}
+    optim = {"name": "Muon", "momentum": 0.95}
+    launch("pretrain", tmp_path, **SETTINGS, train=TRAIN, strike=strike, again=True, optim=optim)
+    assert outcome(tmp_path) == never_stopped(optim=optim)
+
+
 @pytest.mark.slow
 def test_stopped_when_blocks_are_compiled(launch, never_stopped, tmp_path):
     strike = {"target": "selfsup.training.loop:take_step", "call": 7, "signal_name": "SIGTERM"}

@@ -50,6 +50,15 @@ def test_float64_weights_are_the_same_after_some_steps(launch, tmp_path, ask, nu
         assert deviation < 1e-10, layout
 
 
+def test_muon_comes_to_the_same_weights(launch, tmp_path):
+    folders = runs(launch, tmp_path, 8, weights="float64", optim={"name": "Muon", "momentum": 0.95})
+    wanted, *others = [
+        load_file(folder / "checkpoints" / "checkpoint-00000008" / "model.safetensors") for folder in folders.values()
+    ]
+    for found in others:
+        assert max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in wanted) < 1e-10
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_compiled_blocks_come_to_the_same_weights(launch, tmp_path, num_processes):

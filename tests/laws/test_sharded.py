@@ -89,6 +89,12 @@ def test_players_that_share_weights_are_refused(launch, tmp_path):
     )
 
 
+def test_muon_wants_whole_matrices(launch, tmp_path):
+    optim = {"name": "Muon"}
+    result = launch("pretrain", tmp_path, num_processes=2, sharded=True, optim=optim, train={"num_steps": 2})
+    assert result["error"].startswith("Muon needs whole matrices, but FSDP spreads them over the processes: launch")
+
+
 def test_the_first_fsdp_is_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")
