@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -296,13 +295,21 @@ def check_compiler(accelerator) -> None:
     missing = None
     if sharding.is_wanted():
         missing = "weights are sharded"
-    elif accelerator.device.type == "cpu" and not any(
-        map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))
-    ):
-        missing = "there is no C++ compiler here (g++ or clang++)"
+    elif accelerator.device.type == "cpu" and not _has_compiler():
+        missing = "torch finds no C++ compiler here (g++, clang++ on a Mac, or what CXX names)"
     if missing:
         accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
         accelerator.print(f"modules are not compiled, since {missing}: everything else is the same, only slower")
+
+
+def _has_compiler() -> bool:
+    from torch._inductor import cpp_builder, exc  # private, but what the compiler itself asks
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except (exc.InvalidCxxCompiler, OSError):
+        return False
+    return True
 
 
 def _check_tracker(name: str | None) -> None:
