@@ -56,6 +56,7 @@ class Muon(AdamW):
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
+            state["step"] = torch.zeros(())  # AdamW looks for it in every state that it loads
         momentum = state["momentum"].lerp_(weight.grad, 1 - self.momentum)
         ahead = weight.grad.lerp(momentum, self.momentum)  # type: ignore[union-attr]  # Nesterov: where it will be
         weight.mul_(1 - group["lr"] * group["weight_decay"])

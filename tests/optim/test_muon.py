@@ -1,5 +1,7 @@
 """Muon against torch's, and what it makes of matrices."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -84,3 +86,14 @@ def test_it_goes_downhill_in_a_model(tiny_config):
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_state_can_be_loaded_and_copied():
+    weight = nn.Parameter(torch.eye(2))
+    weight.grad = torch.ones(2, 2)
+    before = Muon([{"params": [weight], "parts": 1}], lr=1.0)
+    before.step()
+    for after in (Muon([{"params": [weight], "parts": 1}], lr=1.0), copy.deepcopy(before)):
+        after.load_state_dict(before.state_dict())
+        (state,) = after.state.values()
+        torch.testing.assert_close(state["momentum"], before.state[weight]["momentum"])
