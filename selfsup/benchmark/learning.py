@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,24 @@ from transformers import PreTrainedConfig, set_seed
 
 from selfsup.benchmark.speed import BERT
 from selfsup.data.plan import Plan, Stage
+from selfsup.data.sources import Text
+from selfsup.data.texts import DataConfig, open_plans
 from selfsup.objectives import Joint, MaskedTokens, Objective
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.pictures.curves import places_of
+from selfsup.training.checkpoint import NotFinite
 from selfsup.training.export import build_players
 from selfsup.training.loop import TrainConfig, fit
 from selfsup.training.report import read_metrics
 from selfsup.training.summary import table
 
 DEFAULTS = OptimConfig(learning_rate=5e-5, weight_decay=0.0, betas=(0.9, 0.999), schedule="linear", warmup_steps=0)
+START = replace(DEFAULTS, weight_decay=0.01, warmup_steps=100)  # of the sweep; BERT's weight decay
+DEFAULT, TUNED, OURS = "run_mlm's defaults", "BERT, tuned", "ours"
 WAYS = {  # what names of contestants begin with that train as an arm does
-    "run_mlm's defaults": "run_mlm as shipped",
-    "BERT, tuned": "run_mlm, bf16",
-    "ours": "ours as in pretrain_small",
+    DEFAULT: "run_mlm as shipped",
+    TUNED: "run_mlm, bf16",
+    OURS: "ours as in pretrain_small",
 }
 Log = Sequence[dict[str, Any]]  # lines of a metrics.jsonl
 
@@ -71,14 +75,27 @@ def bert(shape: PreTrainedConfig, optim: OptimConfig, stage: Stage) -> Arm:
     return Arm(type(shape)(**fields), {"tokens": MaskedTokens()}, optim, [replace(stage, until=1.0)])
 
 
-def arms(ours: Arm, best: OptimConfig) -> dict[str, Arm]:
+def arms(ours: Arm, best: Arm) -> dict[str, Arm]:
     """The recipe beside BERT as run_mlm trains it by default, and BERT with its best settings."""
-    stage = ours.stages[0]
-    return {
-        "run_mlm's defaults": bert(ours.model, DEFAULTS, stage),
-        "BERT, tuned": bert(ours.model, best, stage),
-        "ours": ours,
-    }
+    return {DEFAULT: bert(ours.model, DEFAULTS, ours.stages[0]), TUNED: best, OURS: ours}
+
+
+def open_parts(texts: tuple[Text, Text | None], tokenizer, data: DataConfig) -> tuple[Plan, Plan, Plan]:
+    """Text to train on, text to choose settings on, and text that chose nothing, for what is reported.
+
+    Args:
+        texts: for training, and for validation, on which settings are chosen. The third is cut from the first.
+        tokenizer: a fast one.
+        data: how to deal them out; held-out text comes in blocks of the first stage.
+    Raises:
+        ValueError: there is no text for validation.
+    """
+    if texts[1] is None:
+        raise ValueError("a text of its own to choose settings on is wanted: name one with --data.validation")
+    single = replace(data, stages=[replace(data.all_stages()[0], until=1.0)])
+    text, reported = open_plans((texts[0], None), tokenizer, single, 1, pack=False, seed=0)
+    _, tuning = open_plans(texts, tokenizer, single, 1, pack=False, seed=0)
+    return text, tuning, reported
 
 
 def learn(
@@ -86,7 +103,8 @@ def learn(
     folder: Path,
     *,
     tokenizer,
-    plans: tuple[Plan, Plan],
+    text: Plan,
+    held_out: Plan,
     train: TrainConfig,
     tokens: int,
     seed: int,
@@ -98,8 +116,8 @@ def learn(
         arm: how.
         folder: of the run.
         tokenizer: of transformers.
-        plans: of the training text, which the arm deals out in its own way, and of the text that is held out, with the
-            same rows and masks for all arms.
+        text: to train on, which the arm deals out in its own way.
+        held_out: text to be scored on, with the same rows and masks for all arms.
         train: what is left behind, and how much is scored; the rest follows from `tokens` and `seed`.
         tokens: that are read, padding included.
         seed: of everything.
@@ -110,7 +128,6 @@ def learn(
     set_seed(seed)
     objective = Joint(deepcopy(dict(arm.objectives)))
     players = build_players(objective, deepcopy(arm.model), tokenizer, None)
-    text, held_out = plans
     plan = Plan(text.corpus, text.regions, stages=arm.stages, seed=seed, **objective.reading)
     steps = arm.steps(tokens)
     each = max(1, steps // 12)
@@ -120,6 +137,26 @@ def learn(
         resume=True, companions=(players["model"].config, tokenizer),
     )  # fmt: skip
     return read_metrics(folder / "metrics.jsonl")
+
+
+def compare(
+    learn: Callable[..., Log], arms: Mapping[str, Arm], folder: Path, *, tokens: int, seeds: Iterable[int]
+) -> dict[str, list[Log]]:
+    """Train every arm with every seed.
+
+    Args:
+        learn: `learn` of an arm, a folder, `tokens` and `seed`.
+        arms: by name.
+        folder: that the folders of the runs go to.
+        tokens: that each run reads.
+        seeds: one run each.
+    Returns:
+        logs by arm, one for every seed.
+    """
+    return {
+        name: [learn(arm, folder / f"{name}, seed {seed}, after {tokens}", tokens=tokens, seed=seed) for seed in seeds]
+        for name, arm in arms.items()
+    }
 
 
 def losses(log: Log) -> tuple[np.ndarray, np.ndarray]:
@@ -149,59 +186,87 @@ def tokens_until(log: Log, loss: float) -> float:
 
 
 def sweep(
-    learn: Callable[..., Log],
-    shape: PreTrainedConfig,
-    stage: Stage,
-    folder: Path,
-    *,
-    rates: Iterable[float],
-    warm_ups: Iterable[int],
-    tokens: int,
-) -> OptimConfig:
-    """Tune BERT: the learning rate and the warm-up with the least validation loss; all of them are kept in sweep.json.
+    learn: Callable[..., Log], start: Arm, folder: Path, *, rates: Iterable[float], tokens: int
+) -> tuple[Arm, dict[str, float]]:
+    """Tune an arm by hand's usual way: the learning rate first, then `CHANGES` one by one, each kept if it pays.
 
     Args:
         learn: `learn` of an arm, a folder, `tokens` and `seed`.
-        shape: whose size BERT takes.
-        stage: block and batch size.
-        folder: of the sweep.
+        start: what is tuned.
+        folder: of the runs of the sweep, one a folder.
         rates: learning rates to try.
-        warm_ups: steps to try with each.
         tokens: that each run reads.
+    Returns:
+        the best arm, and the final loss of every run by name; that of a run that diverged is infinite.
     Raises:
         ValueError: the best learning rate is at the edge of those tried, so a better one may lie beyond.
     """
-    tried: list[tuple[float, float, int]] = []
-    for rate, steps in product(sorted(rates), warm_ups):
-        log = learn(
-            bert(shape, tuned(rate, steps), stage), folder / f"rate-{rate:g}-warm-up-{steps}", tokens=tokens, seed=0
-        )
-        tried.append((float(losses(log)[1][-1]), rate, steps))
-    names = ("loss", "learning_rate", "warmup_steps")
-    (folder / "sweep.json").write_text(json.dumps([dict(zip(names, one, strict=True)) for one in tried], indent=1))
-    _, best, steps = min(tried)
-    lowest, highest = tried[0][1], tried[-1][1]
-    if lowest < highest and best in (lowest, highest):
+    tried: dict[str, float] = {}
+
+    def score(name: str, arm: Arm) -> float:
+        try:
+            log = learn(arm, folder / f"{name} after {tokens}", tokens=tokens, seed=0)
+            tried[name] = float(losses(log)[1][-1])
+        except NotFinite:
+            tried[name] = float("inf")
+        return tried[name]
+
+    rates = sorted(rates)
+    scores = [score(f"rate {rate:g}", _with_optim(start, learning_rate=rate)) for rate in rates]
+    place = int(np.argmin(scores))
+    name, best = f"rate {rates[place]:g}", _with_optim(start, learning_rate=rates[place])
+    if len(rates) > 1 and place in (0, len(rates) - 1):
         raise ValueError(
-            f"the best learning rate, {best:g}, is at the edge of those tried ({lowest:g} to {highest:g}): add some "
-            "beyond it to --rates; what was learnt is kept"
+            f"the best learning rate, {rates[place]:g}, is at the edge of those tried ("
+            f"{', '.join(f'{rate:g}: {loss:.3f}' for rate, loss in zip(rates, scores, strict=True))}): add some beyond "
+            "it to --rates; what was learnt is kept"
         )
-    return tuned(best, steps)
+    for change, make in CHANGES.items():
+        changed = make(best)
+        before, longer = tried[name], f"{name}, {change}"
+        if score(longer, changed) < before:
+            name, best = longer, changed
+    return best, tried
 
 
-def tuned(rate: float, steps: int) -> OptimConfig:
-    """Transformers' defaults with another learning rate and warm-up, and BERT's weight decay."""
-    return replace(DEFAULTS, learning_rate=rate, warmup_steps=steps, weight_decay=0.01)
+def _with_optim(arm: Arm, **changes: Any) -> Arm:
+    return replace(arm, optim=replace(arm.optim, **changes))
 
 
-def rates_of(timed: Path) -> dict[str, float]:
+def _without_dropout(arm: Arm) -> Arm:
+    model = deepcopy(arm.model)
+    model.dropout = 0.0
+    return replace(arm, model=model)
+
+
+def _half_the_batch(arm: Arm) -> Arm:
+    return replace(arm, stages=[replace(one, batch_size=max(1, one.batch_size // 2)) for one in arm.stages])
+
+
+CHANGES: dict[str, Callable[[Arm], Arm]] = {
+    "no dropout": _without_dropout,
+    "short warm-up": lambda arm: _with_optim(arm, warmup_steps=arm.optim.warmup_steps // 4),
+    "wsd": lambda arm: _with_optim(arm, schedule="wsd", betas=(0.9, 0.98)),
+    "half the batch": _half_the_batch,
+}
+
+
+def rates_of(timed: Path, ours: Arm) -> dict[str, float]:
     """Tokens a second of each arm, as the fastest of its way was timed: run_mlm in fp32, run_mlm in bf16 with whatever
     flags, and the recipe.
 
     Args:
-        timed: what scripts/bench_pretraining.py wrote down, with steps of the same shape.
+        timed: what scripts/bench_pretraining.py wrote down.
+        ours: the recipe; steps must have been timed with its size and first stage.
+    Raises:
+        ValueError: something else was timed.
     """
-    contestants = json.loads(timed.read_text())["contestants"]
+    kept, stage = json.loads(timed.read_text()), ours.stages[0]
+    shape = {"hidden_size": ours.model.hidden_size, "num_layers": ours.model.num_hidden_layers}
+    shape |= {"block_size": stage.block_size, "batch_size": stage.batch_size}
+    if kept["shape"] != shape:
+        raise ValueError(f"seconds are wanted of steps with {shape}, but {timed} has those of {kept['shape']}")
+    contestants = kept["contestants"]
     rates = {name: one["tokens"] / float(np.median(one["seconds"])) for name, one in contestants.items()}
     return {arm: max(rate for name, rate in rates.items() if name.startswith(way)) for arm, way in WAYS.items()}
 

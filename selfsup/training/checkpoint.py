@@ -32,6 +32,10 @@ class Damaged(ValueError):
         super().__init__(f"the checkpoint {folder} is damaged ({reason or type(error).__name__})")
 
 
+class NotFinite(ValueError):
+    """A loss or a weight is infinite or no number: the run diverged."""
+
+
 def save_checkpoint(
     root: Path,
     step: int,
@@ -53,14 +57,14 @@ def save_checkpoint(
     Returns:
         the folder.
     Raises:
-        ValueError: weights are not finite, and so of no use to anybody.
+        NotFinite: weights are not finite, and so of no use to anybody.
         OSError: it cannot be written.
     """
     broken = [
         key for player in players.values() for key, value in _weights(player).items() if not value.isfinite().all()
     ]
     if broken:
-        raise ValueError(
+        raise NotFinite(
             f"weights are no longer finite after step {step}, so they are not kept: lower the learning rate; the first "
             f"of {len(broken)} is {broken[0]}"
         )

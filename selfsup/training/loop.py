@@ -20,7 +20,7 @@ from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig, build_optimizer
 from selfsup.optim.schedules import factor
 from selfsup.training.batches import Share, Steps
-from selfsup.training.checkpoint import checkpoints, prune, save_checkpoint
+from selfsup.training.checkpoint import NotFinite, checkpoints, prune, save_checkpoint
 from selfsup.training.evaluation import Score, evaluate
 from selfsup.training.questions import check_questions
 from selfsup.training.report import Report
@@ -126,7 +126,8 @@ def fit(
         the score after the last step.
     Raises:
         Stopped: SIGTERM or Ctrl-C came; the state is saved.
-        ValueError: a loss was not finite, an objective finds nothing to ask, or the checkpoint is of another run.
+        NotFinite: a loss was not finite.
+        ValueError: an objective finds nothing to ask, or the checkpoint is of another run.
     """
     if train.max_minutes and optim.warmup_steps < PROBE_STEPS:
         raise ValueError(
@@ -296,7 +297,7 @@ def _check(figures: Mapping[str, float], step: int, root: Path) -> None:
     if broken:
         kept = checkpoints(root)
         where = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
-        raise ValueError(
+        raise NotFinite(
             f"at step {step} {', '.join(f'{name} was {figures[name]}' for name in broken)}, a finite number was "
             f"wanted: lower the learning rate or look at the data around this step; {where}"
         )
