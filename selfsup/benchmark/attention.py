@@ -29,7 +29,7 @@ def seconds(
     Returns:
         (rounds) seconds of the fused kernel, and of attention written out.
     """
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     shape = (num_tokens // length, num_heads, length, HEAD_SIZE)
     rng = torch.Generator(device).manual_seed(0)
     made = [torch.randn(shape, generator=rng, device=device, dtype=dtype).requires_grad_() for _ in range(3)]

@@ -34,7 +34,7 @@ def step_flops(
 
 def matmul_peak(dtype: torch.dtype, *, size: int = 2048, rounds: int = 5) -> float:
     """Floating-point operations a second that a square matrix product reaches here: the best of some rounds."""
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = 0.0
     for _ in range(rounds + 1):
