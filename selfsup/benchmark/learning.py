@@ -296,4 +296,6 @@ def report(logs: Mapping[str, Sequence[Log]], targets: Sequence[str], rates: Map
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
+    if np.isinf(values).all():
+        return "never"
     return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
