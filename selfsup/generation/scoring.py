@@ -1,0 +1,140 @@
+"""Log-probabilities of tokens at chosen places of many rows, batched by length, with whatever head a model has."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+LOGITS = 2**27  # of a batch at once, 512 MB in float32
+CHUNK = 2**24  # of these, turned into log-probabilities at once
+
+
+class Row(NamedTuple):
+    """What a model reads, and what is asked of it.
+
+    Args:
+        input_ids: (tokens) read.
+        places: (answers) in `input_ids`, where the answers are read off.
+        targets: (answers) the tokens whose log-probabilities are wanted.
+    """
+
+    input_ids: Sequence[int]
+    places: Sequence[int]
+    targets: Sequence[int]
+
+
+class Answers(NamedTuple):
+    """Of one row.
+
+    Args:
+        log_probs: (answers) float32, natural logarithms.
+        best: (answers) bool; no other token is more probable.
+    """
+
+    log_probs: np.ndarray
+    best: np.ndarray
+
+
+def score(
+    model: PreTrainedModel, rows: Sequence[Row], *, pad_id: int | None, batch_size: int, quiet: bool = True
+) -> list[Answers]:
+    """Ask a model for tokens of rows; rows of like lengths go together, and padding stands on the right.
+
+    Args:
+        model: whose outputs have `logits`; it is put into evaluation mode meanwhile.
+        rows: each with at least one token and one answer.
+        pad_id: what fills short rows; nobody looks at it.
+        batch_size: most rows in a batch; fewer where their logits would not fit into `LOGITS`.
+        quiet: show no progress bar.
+    Returns:
+        one for each row, in the order in which they came.
+    Raises:
+        ValueError: `batch_size` is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batches of at least one row are wanted, but a batch_size of {batch_size} came")
+    found: list[Answers | None] = [None] * len(rows)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), tqdm(total=len(rows), unit="row", disable=quiet, leave=False) as bar:
+            for batch in _batches(rows, batch_size, model.config.vocab_size):
+                log_probs, best = _answers(model, [rows[i] for i in batch], pad_id or 0)
+                stops = np.cumsum([len(rows[i].targets) for i in batch])
+                for i, stop in zip(batch, stops, strict=True):
+                    answers = slice(stop - len(rows[i].targets), stop)
+                    found[i] = Answers(log_probs[answers], best[answers])
+                bar.update(len(batch))
+    finally:
+        model.train(was_training)
+    return [answers for answers in found if answers is not None]
+
+
+def window(model: PreTrainedModel, tokenizer=None) -> int | None:
+    """Most tokens that a model reads at once; None where nothing limits them.
+
+    Args:
+        model: of transformers.
+        tokenizer: of RoBERTa knows better than its configuration, which counts positions from 2.
+    """
+    limits = [getattr(model.config, "max_position_embeddings", None), getattr(tokenizer, "model_max_length", None)]
+    return min((limit for limit in limits if limit is not None and 0 < limit < 10**9), default=None)
+
+
+def _batches(rows: Sequence[Row], batch_size: int, vocab_size: int) -> Iterator[list[int]]:
+    """Numbers of rows that go together; the longest come first, so that what is too large fails at once."""
+    batch: list[int] = []
+    most = 0
+    for i in sorted(range(len(rows)), key=lambda i: -len(rows[i].input_ids)):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * most * vocab_size > LOGITS):
+            yield batch
+            batch = []
+        most = most if batch else len(rows[i].input_ids)
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _answers(model: PreTrainedModel, rows: Sequence[Row], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """(answers of all rows) log-probabilities, and whether each is the best."""
+    width = max(len(row.input_ids) for row in rows)
+    input_ids = torch.full((len(rows), width), pad_id)
+    attention_mask = torch.zeros(len(rows), width, dtype=torch.int64)
+    for number, row in enumerate(rows):
+        input_ids[number, : len(row.input_ids)] = torch.tensor(row.input_ids)
+        attention_mask[number, : len(row.input_ids)] = 1
+    fields = {"input_ids": input_ids.to(model.device), "attention_mask": attention_mask.to(model.device)}
+    counts = torch.tensor([len(row.places) for row in rows])
+    numbers = torch.arange(len(rows)).repeat_interleave(counts).to(model.device)
+    places, targets = (
+        torch.tensor([value for row in rows for value in values(row)], device=model.device)
+        for values in (lambda row: row.places, lambda row: row.targets)
+    )
+    logits = _logits(model, fields, numbers, places)
+    chunk = max(1, CHUNK // logits.shape[-1])
+    parts = [_read_off(*part) for part in zip(logits.split(chunk), targets.split(chunk), strict=True)]
+    log_probs, best = (torch.cat(side).cpu().numpy() for side in zip(*parts, strict=True))
+    return log_probs, best
+
+
+def _logits(model: PreTrainedModel, fields: dict[str, Tensor], numbers: Tensor, places: Tensor) -> Tensor:
+    """(answers, vocab) at a place of a row each; where the head allows, it is not applied elsewhere."""
+    taken = inspect.signature(model.forward).parameters
+    if "logit_positions" in taken:  # ours
+        return model(**fields, logit_positions=numbers * fields["input_ids"].shape[1] + places).logits
+    if "logits_to_keep" in taken:
+        first = int(places.min())
+        return model(**fields, logits_to_keep=fields["input_ids"].shape[1] - first).logits[numbers, places - first]
+    return model(**fields).logits[numbers, places]
+
+
+def _read_off(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """In float32 whatever the model computes in: 16 bits round log-probabilities of sentences to whole nats."""
+    logits = logits.float()
+    chosen = logits.gather(1, targets[:, None]).squeeze(1)
+    return chosen - logits.logsumexp(dim=1), chosen >= logits.amax(dim=1)
