@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +57,24 @@ class DataSet:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """How a task is asked in words, of a model that goes on with a text.
+
+    Args:
+        template: an example as running text, with roles in braces; its answer stands last.
+        description: of what is asked; stands above everything.
+        verbalisers: the words that stand for labels, by the names of the labels; one that is not named here stands
+            for itself, with spaces for its underscores.
+        separator: between description, examples and query.
+    """
+
+    template: str
+    description: str = ""
+    verbalisers: Mapping[str, str] = field(default_factory=dict)
+    separator: str = "\n\n"
+
+
+@dataclass(frozen=True)
 class Task:
     """Data, objective, metrics and a prompt.
 
@@ -64,14 +82,14 @@ class Task:
         objective: what makes the objective: a class, or a class with arguments.
         metrics: what makes the metrics; the main figure of the first stands for the task.
         data: known data sets; the first is the default.
-        prompt: an example as running text, with roles in braces; its answer stands last.
+        prompt: how it is asked in words; None where it is not.
         name: of its file.
     """
 
     objective: Callable[[], Supervised]
     metrics: tuple[Callable[[], Any], ...]
     data: tuple[DataSet, ...]
-    prompt: str = ""
+    prompt: Prompt | None = None
     name: str = "task"
 
     def choose(

@@ -2,7 +2,7 @@
 
 from selfsup.metrics import Matthews
 from selfsup.objectives import Classification
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 task = Task(
     objective=Classification,
@@ -15,5 +15,9 @@ task = Task(
             human=Human(0.664, 'Nangia & Bowman 2019, "Human vs. Muppet": CoLA, test'),
         ),
     ),
-    prompt="{text}\nThis sentence is: {label}",
+    prompt=Prompt(
+        "Sentence: {text}\nGrammatical: {label}",
+        "Is the sentence grammatical English?",
+        {"unacceptable": "no", "acceptable": "yes"},
+    ),
 )

@@ -2,7 +2,7 @@
 
 from selfsup.metrics import Accuracy
 from selfsup.objectives import Classification
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 task = Task(
     objective=Classification,
@@ -15,5 +15,9 @@ task = Task(
             human=Human(0.936, 'Nangia & Bowman 2019, "Human vs. Muppet": RTE, test'),
         ),
     ),
-    prompt="{text}\nTherefore: {text_pair}\nThis is: {label}",
+    prompt=Prompt(
+        "{text}\nQuestion: {text_pair} True or False?\nAnswer: {label}",
+        "Does the statement follow from the passage?",
+        {"entailment": "True", "not_entailment": "False"},
+    ),  # Brown et al. 2020, "Language Models are Few-Shot Learners", appendix G
 )

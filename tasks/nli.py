@@ -2,7 +2,7 @@
 
 from selfsup.metrics import Accuracy
 from selfsup.objectives import Classification
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -19,5 +19,9 @@ task = Task(
         # Local only: the Hub has it as a script.
         DataSet("sick", {"text": "sentence_A", "text_pair": "sentence_B", "label": "label"}, labels=LABELS),
     ),
-    prompt="{text}\nTherefore: {text_pair}\nThis is: {label}",
+    prompt=Prompt(
+        "{text}\nQuestion: {text_pair} True, False, or Neither?\nAnswer: {label}",
+        "Does the statement follow from the sentence, contradict it, or neither?",
+        {"entailment": "True", "neutral": "Neither", "contradiction": "False"},
+    ),  # Brown et al. 2020, "Language Models are Few-Shot Learners", appendix G
 )

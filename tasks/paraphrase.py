@@ -4,7 +4,7 @@ from functools import partial
 
 from selfsup.metrics import F1, Accuracy
 from selfsup.objectives import Classification
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 task = Task(
     objective=Classification,
@@ -17,5 +17,9 @@ task = Task(
             human=Human(0.863, 'Nangia & Bowman 2019, "Human vs. Muppet": MRPC, test (accuracy 0.808)'),
         ),
     ),
-    prompt="{text}\n{text_pair}\nThese two are: {label}",
+    prompt=Prompt(
+        "First: {text}\nSecond: {text_pair}\nThe same: {label}",
+        "Do the two sentences mean the same?",
+        {"not_equivalent": "no", "equivalent": "yes"},
+    ),
 )

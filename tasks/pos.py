@@ -2,7 +2,7 @@
 
 from selfsup.metrics import TagAccuracy
 from selfsup.objectives import Tagging
-from selfsup.task import DataSet, Task
+from selfsup.task import DataSet, Prompt, Task
 
 task = Task(
     objective=Tagging,
@@ -14,5 +14,5 @@ task = Task(
             hub="commul/universal_dependencies/en_ewt",  # parquet, made from the treebank; its validation is called dev
         ),
     ),
-    prompt="{words}\nParts of speech: {tags}",
+    prompt=Prompt("{words}\nParts of speech: {tags}"),
 )

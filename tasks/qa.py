@@ -4,7 +4,7 @@ from functools import partial
 
 from selfsup.metrics import Squad
 from selfsup.objectives import AnswerSpan
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 ROLES = {"question": "question", "context": "context", "answers": "answers"}
 
@@ -17,5 +17,5 @@ task = Task(
         ),
         DataSet("squadshifts", ROLES),  # local only: the Hub has it as a script
     ),
-    prompt="{context}\nQuestion: {question}\nAnswer: {answers}",
+    prompt=Prompt("{context}\nQuestion: {question}\nAnswer: {answers}", "Answer each question from its passage."),
 )

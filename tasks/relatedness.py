@@ -2,7 +2,7 @@
 
 from selfsup.metrics import Correlation
 from selfsup.objectives import Regression
-from selfsup.task import DataSet, Task
+from selfsup.task import DataSet, Prompt, Task
 
 task = Task(
     objective=Regression,
@@ -11,5 +11,5 @@ task = Task(
         # Local only: the Hub has it as a script.
         DataSet("sick", {"text": "sentence_A", "text_pair": "sentence_B", "number": "relatedness_score"}),
     ),
-    prompt="{text}\n{text_pair}\nRelated, from 1 to 5: {number}",
+    prompt=Prompt("{text}\n{text_pair}\nRelated, from 1 to 5: {number}"),
 )

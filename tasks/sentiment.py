@@ -2,7 +2,7 @@
 
 from selfsup.metrics import Accuracy
 from selfsup.objectives import Classification
-from selfsup.task import DataSet, Human, Task
+from selfsup.task import DataSet, Human, Prompt, Task
 
 task = Task(
     objective=Classification,
@@ -15,5 +15,8 @@ task = Task(
             human=Human(0.978, 'Nangia & Bowman 2019, "Human vs. Muppet": SST-2, test'),
         ),
     ),
-    prompt="{text}\nSentiment: {label}",
+    prompt=Prompt(
+        "Review: {text}\nSentiment: {label}",
+        "Is the review of the film positive or negative?",
+    ),  # Zhao et al. 2021, "Calibrate Before Use", table 5, has the template
 )

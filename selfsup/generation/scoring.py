@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ def score(
 ) -> list[Answers]:
     """Ask a model for tokens of rows; rows of like lengths go together, and padding stands on the right.
 
+    Rows of the same `input_ids`, as those of one context with continuations of one token each, are read once.
+
     Args:
         model: whose outputs have `logits`; it is put into evaluation mode meanwhile.
         rows: each with at least one token and one answer.
@@ -58,6 +60,11 @@ def score(
     """
     if batch_size < 1:
         raise ValueError(f"batches of at least one row are wanted, but a batch_size of {batch_size} came")
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        alike.setdefault(tuple(row.input_ids), []).append(number)
+    if len(alike) < len(rows):
+        return _apart(rows, list(alike.values()), model, pad_id=pad_id, batch_size=batch_size, quiet=quiet)
     found: list[Answers | None] = [None] * len(rows)
     was_training = model.training
     model.eval()
@@ -73,6 +80,24 @@ def score(
     finally:
         model.train(was_training)
     return [answers for answers in found if answers is not None]
+
+
+def _apart(
+    rows: Sequence[Row], groups: Sequence[Sequence[int]], model: PreTrainedModel, **options: Any
+) -> list[Answers]:
+    """Answers of rows by way of one row for each group of the same `input_ids`."""
+    parts: list[tuple[list[int], list[int]]] = [([], []) for _ in groups]
+    for group, (places, targets) in zip(groups, parts, strict=True):
+        for number in group:
+            places += rows[number].places
+            targets += rows[number].targets
+    merged = [Row(rows[group[0]].input_ids, *part) for group, part in zip(groups, parts, strict=True)]
+    found: dict[int, Answers] = {}
+    for group, answers in zip(groups, score(model, merged, **options), strict=True):
+        edges = np.cumsum([len(rows[number].targets) for number in group])[:-1]
+        split = zip(np.split(answers.log_probs, edges), np.split(answers.best, edges), strict=True)
+        found |= {number: Answers(*of) for number, of in zip(group, split, strict=True)}
+    return [found[number] for number in range(len(rows))]
 
 
 def window(model: PreTrainedModel, tokenizer=None) -> int | None:

@@ -60,10 +60,12 @@ def test_roles_are_those_of_its_objective(task):
     roles = {*objective.roles, *objective.optional}
     for data in task.data:
         assert data.columns.keys() <= roles
-    asked = re.findall(r"{(\w+)}", task.prompt)
+    assert task.prompt
+    asked = re.findall(r"{(\w+)}", task.prompt.template)
     assert set(asked) <= roles
-    assert task.prompt.endswith(f"{{{asked[-1]}}}"), "the answer stands last, where it can be written"
+    assert task.prompt.template.endswith(f"{{{asked[-1]}}}"), "the answer stands last, where it can be written"
     assert [role for role in asked if role in ANSWERS] == asked[-1:]
+    assert task.prompt.verbalisers.keys() <= {label for data in task.data for label in data.labels}
 
 
 def test_names_of_data_sets_find_them(task):
