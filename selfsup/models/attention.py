@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import Cache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .masks import visible
@@ -25,9 +26,10 @@ def eager_attention(
     """Attention written out, for those who want to see the weights, or other weights than softmax gives.
 
     Args:
-        module: the calling layer; says whether it is in training.
+        module: the calling layer; says whether it is in training, and whether it is causal.
         query: (batch, heads, tokens, head_size); key and value likewise.
-        attention_mask: (batch, 1 or heads, tokens, tokens), bool (True = visible) or added to the scores; or None.
+        attention_mask: (batch, 1 or heads, tokens, tokens), bool (True = visible) or added to the scores; or None: all
+            keys are visible, to a causal layer those up to its own.
         scaling: factor of the scores, usually head_size ** -0.5.
         dropout: share of the weights to drop in training.
         activation: how weights are made of scores: "softmax", "relu" or "sigmoid", see `share_out`.
@@ -35,6 +37,8 @@ def eager_attention(
         (batch, tokens, heads, head_size) and the weights (batch, heads, tokens, tokens).
     """
     scores = query @ key.transpose(-1, -2) * scaling
+    if attention_mask is None and getattr(module, "is_causal", False) and query.shape[2] > 1:
+        attention_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attention_mask is not None and attention_mask.dtype == torch.bool:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     elif attention_mask is not None:
@@ -106,18 +110,22 @@ def check_implementation(config, output_attentions: bool | None) -> None:
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every token of its sequence, with several heads at once.
+    """Every token looks at every token of its sequence, or in a decoder at those before it, with several heads at once.
 
+    Args:
+        config: of the model.
+        layer_index: number of the block in a decoder, which finds its keys and values in a cache by it; None in an
+            encoder.
     Source:
         Vaswani et al. 2017, "Attention Is All You Need", section 3.2; Henry et al. 2020, "Query-Key Normalization for
         Transformers" (`qk_norm`; here as root mean squares, with a learned scale for every direction).
     """
 
-    is_causal = False  # transformers' SDPA takes a layer without this flag for a decoder
-
-    def __init__(self, config) -> None:
+    def __init__(self, config, layer_index: int | None = None) -> None:
         super().__init__()
         self.config = config
+        self.layer_index = layer_index
+        self.is_causal = layer_index is not None  # transformers' SDPA takes a layer without this flag for a decoder
         self.head_size = config.hidden_size // config.num_attention_heads
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.use_bias)
         self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.use_bias)
@@ -130,13 +138,15 @@ class SelfAttention(nn.Module):
         hidden: Tensor,
         attention_mask: Tensor | None = None,
         rotation: tuple[Tensor, Tensor] | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor | None]:
         """
         Args:
             hidden: (batch, tokens, hidden).
-            attention_mask: one of `block_masks`.
+            attention_mask: one of `block_masks`, or `causal_mask`.
             rotation: cosine and sine of rotary positions, or None.
+            past_key_values: keys and values of earlier tokens, which these are added to; or None.
             kwargs: `output_attentions=True` writes attention out even where another implementation is chosen.
         Returns:
             (batch, tokens, hidden) and, where they were asked for or are made anyway, the weights
@@ -149,6 +159,8 @@ class SelfAttention(nn.Module):
             query, key = unit(self.query_norm, query), unit(self.key_norm, key)
         if rotation is not None:
             query, key = rotate(query, *rotation), rotate(key, *rotation)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_index)
         attend = eager_attention
         if self.config.attention_activation == "softmax" and not kwargs.get("output_attentions"):
             attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)

@@ -1,5 +1,6 @@
 """The Transformer block, normalised before or after its halves, and its feed-forward half."""
 
+import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -38,15 +39,18 @@ class Block(GradientCheckpointingLayer):
     Either what goes into each half is normalised and the stream is not (pre-norm), or the stream is, after each
     addition (post-norm, as in BERT; it needs a longer warm-up).
 
+    Args:
+        config: of the model.
+        layer_index: number of the block in a decoder, see `SelfAttention`.
     Source:
         Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture", figure 1.
     """
 
-    def __init__(self, config) -> None:
+    def __init__(self, config, layer_index: int | None = None) -> None:
         super().__init__()
         self.norm_position = config.norm_position
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
-        self.attention = SelfAttention(config)
+        self.attention = SelfAttention(config, layer_index)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -66,3 +70,11 @@ class Block(GradientCheckpointingLayer):
         mixed, _ = self.attention(self.attention_norm(hidden), attention_mask, rotation, **kwargs)
         hidden = hidden + self.dropout(mixed)
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+def narrows(hidden: Tensor) -> bool:
+    """Whether autocast computes with this in bfloat16; float64 it leaves alone, and float16 overflows in sums."""
+    kind = hidden.device.type
+    if hidden.dtype != torch.float32 or not torch.amp.is_autocast_available(kind):
+        return False
+    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16

@@ -2,7 +2,11 @@
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import create_bidirectional_mask, create_bidirectional_sliding_window_mask
+from transformers.masking_utils import (
+    create_bidirectional_mask,
+    create_bidirectional_sliding_window_mask,
+    create_causal_mask,
+)
 
 from .positions import alibi
 
@@ -73,6 +77,28 @@ def block_masks(
         )
         masks[window] = mask if bias is None else add_mask(bias, mask)
     return [masks[window] for window in windows]
+
+
+def causal_mask(config, embeds: Tensor, attention_mask: Tensor | None, sequence_ids: Tensor | None, cache):
+    """The mask of every block of a decoder: a token sees itself and what stands before it in its sequence.
+
+    Args:
+        config: a `TextDecoderConfig`.
+        embeds: (batch, tokens, hidden), for its shape, type and device.
+        attention_mask: (batch, tokens, those of the cache included), 0 for padding; or None.
+        sequence_ids: see `sequence_mask`; or None.
+        cache: of transformers, with the keys of earlier tokens; or None.
+    Returns:
+        what `config._attn_implementation` takes, see `block_masks`; None where the order of the tokens says it all.
+    """
+    attention_mask, sequence_ids = as_sequences(attention_mask, sequence_ids)
+    return create_causal_mask(
+        config=config,
+        inputs_embeds=embeds,
+        attention_mask=attention_mask,
+        past_key_values=cache,
+        and_mask_function=None if sequence_ids is None else sequence_mask(sequence_ids),
+    )
 
 
 def add_mask(bias: Tensor, mask: Tensor | None) -> Tensor:

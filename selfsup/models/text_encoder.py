@@ -16,7 +16,7 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SelfAttention, check_implementation
-from .blocks import Block
+from .blocks import Block, narrows
 from .embeddings import Embeddings
 from .heads import (
     MaskedTokenHead,
@@ -137,14 +137,6 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
         for block, mask in zip(self.blocks, masks, strict=True):
             hidden = block(hidden, mask, turns, **kwargs)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
-
-
-def narrows(hidden: Tensor) -> bool:
-    """Whether autocast computes with this in bfloat16; float64 it leaves alone, and float16 overflows in sums."""
-    kind = hidden.device.type
-    if hidden.dtype != torch.float32 or not torch.amp.is_autocast_available(kind):
-        return False
-    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
 
 
 class TextEncoderForMaskedLM(TiedVocabulary, TextEncoderPreTrainedModel):

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from transformers import Trainer, TrainingArguments
 
 import selfsup.models  # noqa: F401 - Auto classes know ours
+from selfsup.models.blocks import narrows
 from selfsup.models.text_encoder import (
     AUTO_CLASSES,
     TextEncoderConfig,
@@ -23,7 +24,6 @@ from selfsup.models.text_encoder import (
     TextEncoderForTokenClassification,
     TextEncoderModel,
     choose_positions,
-    narrows,
 )
 
 
