@@ -79,21 +79,31 @@ def test_names_the_inputs_it_reads(module, auto, name):
 @pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)
 def test_saves_loads_and_opens(module, auto, name, options, tiny_config, tmp_path):
     kind = getattr(importlib.import_module(module), name)
-    if not isinstance(tiny_config, kind.config_class):
-        pytest.skip("tiny_config is the text encoder's; give this file one of its own")
-    choose(tiny_config, options)
-    model = kind(tiny_config).eval()
+    config = config_for(kind, tiny_config)
+    if not all(hasattr(config, field) for field in OPTIONS[options]):
+        pytest.skip("these options are the text encoder's")
+    choose(config, options)
+    model = kind(config).eval()
     model.save_pretrained(tmp_path)
     opened, info = getattr(transformers, auto).from_pretrained(tmp_path, output_loading_info=True)
     assert type(opened) is kind
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     ids = torch.arange(5, 17)[None]
     for one, other in zip(model(input_ids=ids).to_tuple(), opened.eval()(input_ids=ids).to_tuple(), strict=True):
-        torch.testing.assert_close(one, other)
+        if isinstance(one, torch.Tensor):  # a cache is none
+            torch.testing.assert_close(one, other)
     auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
     assert auto_map.keys() == importlib.import_module(module).AUTO_CLASSES.keys()
     for reference in auto_map.values():
         assert (tmp_path / f"{reference.split('.')[0]}.py").is_file()
+
+
+def config_for(kind, tiny_config):
+    """As small as `tiny_config`; every model has its fields of size."""
+    size = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    if isinstance(tiny_config, kind.config_class):
+        return tiny_config
+    return kind.config_class(**{name: getattr(tiny_config, name) for name in size})
 
 
 def choose(config, options: str) -> None:
