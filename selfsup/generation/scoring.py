@@ -1,17 +1,18 @@
 """Log-probabilities of tokens at chosen places of many rows, batched by length, with whatever head a model has."""
 
-import inspect
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 LOGITS = 2**27  # of a batch at once, 512 MB in float32
 CHUNK = 2**24  # of these, turned into log-probabilities at once
+SHARED = 16  # tokens from which on a beginning is read once for all rows of a batch
 
 
 class Row(NamedTuple):
@@ -45,7 +46,8 @@ def score(
 ) -> list[Answers]:
     """Ask a model for tokens of rows; rows of like lengths go together, and padding stands on the right.
 
-    Rows of the same `input_ids`, as those of one context with continuations of one token each, are read once.
+    Rows of the same `input_ids`, as those of one context with continuations of one token each, are read once; and so
+    is a beginning that all rows of a batch share, as examples in a prompt are, where the model keeps keys and values.
 
     Args:
         model: whose outputs have `logits`; it is put into evaluation mode meanwhile.
@@ -140,6 +142,13 @@ def _answers(model: PreTrainedModel, rows: Sequence[Row], pad_id: int) -> tuple[
         torch.tensor([value for row in rows for value in values(row)], device=model.device)
         for values in (lambda row: row.places, lambda row: row.targets)
     )
+    if shared := _shared(model, rows):
+        cache = DynamicCache(config=model.config)
+        begin = {"input_ids": fields["input_ids"][:1, :shared], "attention_mask": fields["attention_mask"][:1, :shared]}
+        _logits(model, {**begin, **_keeping(cache)}, numbers[:1], places[:1] * 0 + shared - 1)
+        cache.batch_repeat_interleave(len(rows))
+        fields = {**fields, "input_ids": fields["input_ids"][:, shared:], **_keeping(cache)}
+        places = places - shared
     logits = _logits(model, fields, numbers, places)
     chunk = max(1, CHUNK // logits.shape[-1])
     parts = [_read_off(*part) for part in zip(logits.split(chunk), targets.split(chunk), strict=True)]
@@ -147,9 +156,25 @@ def _answers(model: PreTrainedModel, rows: Sequence[Row], pad_id: int) -> tuple[
     return log_probs, best
 
 
-def _logits(model: PreTrainedModel, fields: dict[str, Tensor], numbers: Tensor, places: Tensor) -> Tensor:
+def _shared(model: PreTrainedModel, rows: Sequence[Row]) -> int:
+    """How many tokens all rows begin with, none of which is asked for an answer; 0 where it is too few to matter."""
+    keeps = getattr(model, "_supports_default_dynamic_cache", None)  # private, but what `generate` asks
+    if len(rows) < 2 or keeps is None or not keeps() or "past_key_values" not in signature(model.forward).parameters:
+        return 0
+    most = min(min(row.places) for row in rows)
+    begins = np.array([row.input_ids[:most] for row in rows])
+    alike = (begins == begins[0]).all(axis=0)
+    number = most if alike.all() else int(alike.argmin())
+    return number if number >= SHARED else 0
+
+
+def _keeping(cache: DynamicCache) -> dict[str, Any]:
+    return {"past_key_values": cache, "use_cache": True}
+
+
+def _logits(model: PreTrainedModel, fields: dict[str, Any], numbers: Tensor, places: Tensor) -> Tensor:
     """(answers, vocab) at a place of a row each; where the head allows, it is not applied elsewhere."""
-    taken = inspect.signature(model.forward).parameters
+    taken = signature(model.forward).parameters
     if "logit_positions" in taken:  # ours
         return model(**fields, logit_positions=numbers * fields["input_ids"].shape[1] + places).logits
     if "logits_to_keep" in taken:
