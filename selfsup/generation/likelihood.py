@@ -123,19 +123,19 @@ def pseudo_log_likelihood(
 
 def running_log_probs(
     model: PreTrainedModel,
-    tokens: np.ndarray,
+    documents: Sequence[np.ndarray],
     *,
     begin: Sequence[int],
     max_tokens: int | None = None,
     stride: int | None = None,
     batch_size: int = 16,
     quiet: bool = True,
-) -> np.ndarray:
-    """Log-probability of every token of a long text, once, in windows that may overlap.
+) -> list[np.ndarray]:
+    """Log-probability of every token of long texts, once, in windows that may overlap.
 
     Args:
         model: of AutoModelForCausalLM.
-        tokens: (tokens) int64, one document, without special tokens.
+        documents: (tokens) integers each, without special tokens.
         begin: what stands before a document, see `beginning`.
         max_tokens: of a window; what the model reads by default.
         stride: tokens that a window scores, its last ones; those before are context. By default all: each window has
@@ -143,9 +143,10 @@ def running_log_probs(
         batch_size: windows that are read at once, at most.
         quiet: show no progress bar.
     Returns:
-        (tokens) float32, in nats; NaN for the first one where nothing stands before it.
+        (tokens) float32 of each document, in nats; NaN for the first token where nothing stands before it.
     Raises:
-        ValueError: the model is of another kind, there are no tokens, a window has no end, or a stride does not fit.
+        ValueError: the model is of another kind, a document has no tokens, a window no end, or the stride does not
+            fit.
     """
     _check_causal(model)
     limit = window(model) if max_tokens is None else max_tokens
@@ -154,18 +155,23 @@ def running_log_probs(
     stride = limit if stride is None else stride
     if not 1 <= stride <= limit:
         raise ValueError(f"a stride of 1 to {limit} tokens is wanted, the size of a window, but {stride} came")
-    if not len(tokens):
-        raise ValueError("a text with at least one token is wanted, but none came")
-    whole = [*begin, *np.asarray(tokens).tolist()]
-    rows, first = [], max(1, len(begin))  # a token can be scored if something stands before it
-    start = first
-    while start < len(whole):
-        stop = min(len(whole), limit + 1 if start == first else start + stride)
-        rows.append(_row(whole, max(0, stop - 1 - limit), start, stop))
-        start = stop
+    rows: list[Row] = []
+    heads, first = [], max(1, len(begin))  # a token can be scored if something stands before it
+    for tokens in documents:
+        if not len(tokens):
+            raise ValueError("a text with at least one token is wanted, but none came")
+        whole, start = [*begin, *np.asarray(tokens).tolist()], first
+        heads.append(len(rows))
+        while start < len(whole):
+            stop = min(len(whole), limit + 1 if start == first else start + stride)
+            rows.append(_row(whole, max(0, stop - 1 - limit), start, stop))
+            start = stop
     found = score(model, rows, pad_id=None, batch_size=batch_size, quiet=quiet)
     unscored = np.full(first - len(begin), np.nan, dtype=np.float32)
-    return np.concatenate([unscored, *(answers.log_probs for answers in found)])
+    return [
+        np.concatenate([unscored, *(answers.log_probs for answers in found[head:end])])
+        for head, end in zip(heads, [*heads[1:], len(rows)], strict=True)
+    ]
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -169,7 +169,7 @@ def test_sums_are_made_in_float32_whatever_the_weights(decoder_tokenizer):
 def test_long_texts_are_scored_once_in_windows(stride):
     model, limit = gpt2(11, positions=8), 8
     tokens = np.random.default_rng(0).integers(11, size=30)
-    found = running_log_probs(model, tokens, begin=[9], stride=stride, batch_size=3)
+    found, short = running_log_probs(model, [tokens, tokens[:3]], begin=[9], stride=stride, batch_size=3)
     whole, expected, step = [9, *tokens.tolist()], [], stride or limit
     for i in range(1, len(whole)):
         last = limit if i <= limit else limit + step * -(-(i - limit) // step)  # that its window scores
@@ -178,7 +178,9 @@ def test_long_texts_are_scored_once_in_windows(stride):
             logits = model(input_ids=torch.tensor([whole[head:i]])).logits[0, -1].log_softmax(-1)
         expected.append(float(logits[whole[i]]))
     assert found == pytest.approx(np.array(expected), abs=1e-5)
-    bare = running_log_probs(model, tokens, begin=[], stride=stride)
+    assert short == pytest.approx(found[:3], abs=1e-5)
+    bare, single = running_log_probs(model, [tokens, tokens[:1]], begin=[], stride=stride)
+    assert np.isnan(single).tolist() == [True]
     assert np.isnan(bare).tolist() == [True] + [False] * 29
 
 
@@ -280,7 +282,7 @@ def test_models_of_the_wrong_kind_are_refused(tiny_tokenizer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": np.array([], dtype=int)}, "a text with at least one token"),
+        ({"documents": [np.arange(2), np.array([], dtype=int)]}, "a text with at least one token"),
         ({"stride": 9}, "a stride of 1 to 8 tokens is wanted, .* but 9 came"),
         ({"stride": 0}, "but 0 came"),
         ({"max_tokens": 0}, "windows of at least one token"),
@@ -289,4 +291,4 @@ def test_models_of_the_wrong_kind_are_refused(tiny_tokenizer):
 )
 def test_windows_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        running_log_probs(gpt2(11, positions=8), **{"tokens": np.arange(5), "begin": [9], **change})
+        running_log_probs(gpt2(11, positions=8), **{"documents": [np.arange(5)], "begin": [9], **change})

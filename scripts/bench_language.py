@@ -1,0 +1,56 @@
+"""Measure how well a decoder predicts held-out text, beside n-grams that learnt from the same text."""
+
+import json
+from pathlib import Path
+
+from selfsup.data.texts import DataConfig, find_texts
+from selfsup.training.command import command
+from selfsup.training.export import exported, open_model, open_tokenizer
+
+
+def main(
+    model: str, corpus: str, data: DataConfig = DataConfig(), output: Path | None = None, stride: int | None = None,
+    max_tokens: int | None = None, batch_size: int = 16, data_root: Path | None = None, trust_remote_code: bool = False,
+) -> None:  # fmt: skip
+    """Print bits per byte of the whole held-out text; every token is scored once.
+
+    Args:
+        model: a run, an exported folder or a Hub id of a decoder.
+        corpus: that it was trained on, as for pretrain.py, with its validation text; n-grams learn from it too.
+        data: as the run had it.
+        output: where to keep the figures, as JSON.
+        stride: tokens that a window scores; what stands before them in the window is context. Half a window by default.
+        max_tokens: of a window; as many as the model reads by default.
+        batch_size: windows that are read at once.
+        data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
+        trust_remote_code: run Python files that come with the model; our own need none.
+    """
+    import numpy as np
+    from accelerate import Accelerator
+    from transformers.utils import logging
+
+    from selfsup.benchmark import language
+    from selfsup.generation.scoring import window
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    folder = exported(model)
+    tokenizer = open_tokenizer(folder, trust_remote_code)
+    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code)
+    network.to(Accelerator().device)
+    text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
+    most = max_tokens or window(network) or 512
+    stride = max(1, most // 2) if stride is None else stride
+    own = language.decoder_log_probs(
+        network, tokenizer, held_out, max_tokens=most, stride=stride, batch_size=batch_size
+    )
+    baselines = language.ngram_log_probs(text, held_out, len(tokenizer))
+    found = language.compare({"decoder": own, **baselines}, held_out, rng=np.random.default_rng(0))
+    print(f"{language.report(found, held_out)}\nwindows  {most} tokens, the last {stride} of each are scored")
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps({"model": model, "corpus": corpus, "stride": stride, **found}, indent=1))
+
+
+if __name__ == "__main__":
+    command(main)

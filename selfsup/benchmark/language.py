@@ -1,0 +1,166 @@
+"""How well held-out text is predicted: bits per byte of a decoder beside n-grams of the same text and tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from selfsup.benchmark.ngram import KneserNey
+from selfsup.data.cleaning import paragraphs
+from selfsup.data.corpus import Corpus, Region
+from selfsup.data.sentences import split_sentences
+from selfsup.data.sources import Text
+from selfsup.data.texts import DataConfig, open_plans
+from selfsup.generation.likelihood import beginning, running_log_probs
+from selfsup.metrics.bootstrap import bootstrap
+from selfsup.tokenization.encode import batch_encoder
+from selfsup.training.summary import table
+
+SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Text to be scored.
+
+    Args:
+        tokens: (tokens) int64, all documents one after the other.
+        starts: (documents) where each begins.
+        slices: (slices) where each begins; some `SLICE` tokens of one document.
+        num_bytes: (slices) of the clean text in UTF-8; each sentence with the space behind it.
+    """
+
+    tokens: np.ndarray
+    starts: np.ndarray
+    slices: np.ndarray
+    num_bytes: np.ndarray
+
+
+def open_text(
+    texts: tuple[Text, Text | None], tokenizer: PreTrainedTokenizerBase, data: DataConfig
+) -> tuple[tuple[np.ndarray, np.ndarray], HeldOut]:
+    """What n-grams learn from, and what is scored.
+
+    Args:
+        texts: to train on, and to score; without the second, a part of the first is held out as pretrain.py does.
+        tokenizer: a fast one.
+        data: of the run that made the decoder, so that the same is held out.
+    Returns:
+        (tokens) and (documents) of the training text, and the held-out text.
+    Raises:
+        ValueError: there is too little text.
+    """
+    plan, held = open_plans(texts, tokenizer, data, 1, pack=False, seed=0)
+    num_bytes = sentence_bytes(texts[1] or texts[0], tokenizer, data.language)
+    assert len(num_bytes) == len(held.corpus.sentences), "the cache has other sentences than the text"
+    return documents(plan.corpus, plan.regions), _held_out(held.corpus, held.regions, num_bytes)
+
+
+def documents(corpus: Corpus, regions: Sequence[Region]) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens of regions one after the other, and where documents, or what is left of them, begin."""
+    tokens = np.concatenate([corpus.tokens[start:stop] for start, stop in regions]).astype(np.int64)
+    return tokens, _starts(corpus.documents, regions)
+
+
+def sentence_bytes(text: Text, tokenizer: PreTrainedTokenizerBase, language: str) -> np.ndarray:
+    """(sentences) int64, UTF-8 bytes of each sentence that has tokens, and of the space behind it."""
+    encode, sizes = batch_encoder(tokenizer), []
+    for _, piece in text.pieces():
+        sentences = [s for paragraph in paragraphs(piece) for s in split_sentences(paragraph, language)]
+        sizes += [len(s.encode()) + 1 for s, ids in zip(sentences, encode(sentences), strict=True) if ids]
+    return np.array(sizes, dtype=np.int64)
+
+
+def decoder_log_probs(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    held_out: HeldOut,
+    *,
+    max_tokens: int,
+    stride: int,
+    batch_size: int,
+    quiet: bool = False,
+) -> np.ndarray:
+    """(tokens) nats of a decoder; where nothing stands before a document, all first tokens are as probable."""
+    parts = np.split(held_out.tokens, held_out.starts[1:])
+    found = running_log_probs(
+        model, parts, begin=beginning(tokenizer), max_tokens=max_tokens, stride=stride, batch_size=batch_size,
+        quiet=quiet,
+    )  # fmt: skip
+    return np.nan_to_num(np.concatenate(found), nan=-np.log(model.config.vocab_size))
+
+
+def compare(
+    log_probs: Mapping[str, np.ndarray], held_out: HeldOut, *, rng: np.random.Generator
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Bits per byte of each model, and what the first one has less than each other, with 95 % intervals.
+
+    Args:
+        log_probs: (tokens) nats, by model.
+        held_out: that was scored.
+        rng: the only source of chance.
+    Returns:
+        by model, `bits_per_byte` and `difference` as (mean, low, high) over slices of the text.
+    """
+    bits = {name: np.add.reduceat(-nats / np.log(2), held_out.slices) for name, nats in log_probs.items()}
+    tallies = {name: np.stack([values, held_out.num_bytes], axis=1)[None] for name, values in bits.items()}
+    first = next(iter(tallies.values()))
+
+    def figure(sums: np.ndarray) -> np.ndarray:
+        return sums[..., 0] / sums[..., 1]
+
+    return {
+        name: {
+            "bits_per_byte": bootstrap(own, rng=rng, figure=figure),
+            "difference": bootstrap(first, own, rng=rng, figure=figure),
+        }
+        for name, own in tallies.items()
+    }
+
+
+def ngram_log_probs(text: tuple[np.ndarray, np.ndarray], held_out: HeldOut, vocab_size: int) -> dict[str, np.ndarray]:
+    """(tokens) nats of the baselines, by name."""
+    return {
+        name: KneserNey(*text, vocab_size, order).log_probs(held_out.tokens, held_out.starts)
+        for name, order in {"5-gram Kneser-Ney": 5, "unigram": 1}.items()
+    }
+
+
+def report(found: Mapping[str, dict[str, tuple[float, float, float]]], held_out: HeldOut) -> str:
+    """The table: bits per byte, bits per token, and the difference to the first model."""
+    per_token, first = held_out.num_bytes.sum() / len(held_out.tokens), next(iter(found))
+    rows: list[tuple[str, ...]] = [("", "bits per byte (95 %)", "bits per token", f"{first} less this (95 %)")]
+    for name, figures in found.items():
+        mean = figures["bits_per_byte"][0]
+        less = "" if name == first else _between(figures["difference"], "+")
+        rows.append((name, _between(figures["bits_per_byte"]), f"{mean * per_token:.3f}", less))
+    sizes = f"{held_out.num_bytes.sum():,} bytes, {len(held_out.tokens):,} tokens, {len(held_out.starts)} documents"
+    return f"{table(rows)}\n\nscored   {sizes}; intervals over {len(held_out.slices):,} slices of the text"
+
+
+def _held_out(corpus: Corpus, regions: Sequence[Region], num_bytes: np.ndarray) -> HeldOut:
+    """Cut regions, which begin and end with sentences, into slices."""
+    tokens, starts = documents(corpus, regions)
+    sentences = _starts(corpus.sentences, regions)
+    kept = np.concatenate([np.arange(*np.searchsorted(corpus.sentences, region)) for region in regions])
+    depths = sentences - starts[np.searchsorted(starts, sentences, side="right") - 1]
+    opens = np.isin(sentences, starts)
+    opens[1:] |= depths[1:] // SLICE != depths[:-1] // SLICE
+    heads = np.flatnonzero(opens)
+    return HeldOut(tokens, starts, sentences[heads], np.add.reduceat(num_bytes[kept], heads))
+
+
+def _starts(places: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
+    """Where parts begin in the tokens of regions one after the other; a region begins one too."""
+    found, total = [], 0
+    for start, stop in regions:
+        inside = places[np.searchsorted(places, start, side="right") : np.searchsorted(places, stop)]
+        found.append(total + np.append(start, inside) - start)
+        total += stop - start
+    return np.concatenate(found).astype(np.int64)
+
+
+def _between(interval: tuple[float, float, float], sign: str = "") -> str:
+    mean, low, high = (f"{value:{sign}.3f}" for value in interval)
+    return f"{mean} ({low} to {high})"

@@ -1,0 +1,100 @@
+"""Bits per byte: every token and byte once, and the baselines beside."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from selfsup.benchmark import language
+from selfsup.data.sources import find_text
+from selfsup.data.texts import DataConfig
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_language.py"
+
+
+@pytest.fixture(scope="module")
+def decoder(tiny_tokenizer, tmp_path_factory) -> Path:
+    """A folder with a decoder of chance, whose vocabulary is evenly probable."""
+    folder = tmp_path_factory.mktemp("decoder")
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(tiny_tokenizer), n_embd=8, n_layer=1, n_head=1, n_positions=16,
+                        bos_token_id=None, eos_token_id=None)  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    torch.nn.init.zeros_(model.lm_head.weight)
+    model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_held_out_text_is_whole(tiny_text_folder, tiny_tokenizer, monkeypatch):
+    monkeypatch.setattr(language, "SLICE", 50)
+    text = find_text(str(tiny_text_folder))
+    (tokens, starts), held_out = language.open_text((text, None), tiny_tokenizer, DataConfig(validation_share=0.2))
+    assert len(starts) == 48
+    assert len(held_out.starts) == 12
+    assert set(held_out.starts) <= set(held_out.slices)
+    files = sorted(tiny_text_folder.iterdir())
+    clean = [" ".join(file.read_text().split()) for file in files[2::5]]  # the middle of each five
+    assert held_out.num_bytes.sum() == sum(len(part.encode()) + 1 for part in clean)
+    encoded = [tiny_tokenizer(part, add_special_tokens=False)["input_ids"] for part in clean]
+    assert held_out.tokens.tolist() == [i for ids in encoded for i in ids]
+    assert held_out.starts.tolist() == [0, *np.cumsum([len(ids) for ids in encoded[:-1]])]
+    sizes = np.diff(np.append(held_out.slices, len(held_out.tokens)))
+    assert len(sizes) > 20
+    assert sizes.max() < 50 + 60  # a slice ends with the sentence that makes it full
+    rest = [" ".join(f.read_text().split()) for number, f in enumerate(files) if number % 5 != 2]
+    assert tokens.tolist() == [i for ids in tiny_tokenizer(rest, add_special_tokens=False)["input_ids"] for i in ids]
+
+
+def test_a_text_of_its_own_is_scored_whole(tiny_text_folder, tiny_tokenizer, tmp_path):
+    (tmp_path / "other.txt").write_text("The queen sold a map.\n\nNobody knew why.")
+    texts = find_text(str(tiny_text_folder)), find_text(str(tmp_path))
+    (_, starts), held_out = language.open_text(texts, tiny_tokenizer, DataConfig())
+    assert len(starts) == 60
+    assert held_out.num_bytes.tolist() == [len("The queen sold a map. Nobody knew why. ")]
+    assert held_out.slices.tolist() == held_out.starts.tolist() == [0]
+
+
+def test_bits_per_byte_by_hand():
+    held_out = language.HeldOut(np.zeros(6, dtype=int), np.array([0]), np.array([0, 2]), np.array([8, 8]))
+    even, worse = np.full(6, np.log(1 / 16)), np.log(np.array([1 / 16, 1 / 16, 1 / 4, 1 / 256, 1 / 256, 1 / 256]))
+    found = language.compare({"even": even, "worse": worse}, held_out, rng=np.random.default_rng(0))
+    assert found["even"]["bits_per_byte"] == pytest.approx((24 / 16, 8 / 8, 16 / 8))
+    assert found["worse"]["bits_per_byte"][0] == pytest.approx(34 / 16)
+    assert found["worse"]["difference"] == pytest.approx((-10 / 16, -10 / 8, 0))
+    assert found["even"]["difference"] == (0, 0, 0)
+    printed = language.report(found, held_out)
+    assert "even   1.500 (1.000 to 2.000)  4.000" in printed
+    assert "-0.625 (-1.250 to +0.000)" in printed
+
+
+def test_the_command_scores_a_decoder_and_n_grams(decoder, tiny_text_folder, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("bench_language", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    data = DataConfig(validation_share=0.2)
+    script.main(str(decoder), str(tiny_text_folder), data, output=tmp_path / "new" / "found.json")
+    printed = capsys.readouterr().out
+    assert "windows  16 tokens, the last 8 of each are scored" in printed
+    found = json.loads((tmp_path / "new" / "found.json").read_text())
+    assert f"decoder            {found['decoder']['bits_per_byte'][0]:.3f}" in printed
+    even = np.log2(384)
+    assert f"{even:.3f}" in printed  # bits per token of a model that knows nothing
+    assert found["5-gram Kneser-Ney"]["bits_per_byte"][2] < found["unigram"]["bits_per_byte"][1]
+    assert found["unigram"]["bits_per_byte"][0] < found["decoder"]["bits_per_byte"][0]
+
+
+def test_an_encoder_is_refused(pretrained, tiny_text_folder):
+    spec = importlib.util.spec_from_file_location("bench_language", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    with pytest.raises(ValueError, match=r"an exported folder or a Hub id is wanted, but .* did not open: "):
+        script.main(str(pretrained), str(tiny_text_folder))
