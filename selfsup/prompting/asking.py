@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils import logging
 
 from selfsup.data.places import listed
 from selfsup.examples import DataChoice, TaskData, read_task
@@ -15,6 +16,7 @@ from selfsup.prompting.demonstrations import Demonstrations, apart
 from selfsup.prompting.respondent import Respondent, Scoring, open_causal
 from selfsup.prompting.shots import ShotConfig, measure, open_metric, results, table, to_show, without_reading
 from selfsup.prompting.wording import Wording
+from selfsup.prompting.writer import Writer
 from selfsup.task import Prompt, Task
 
 
@@ -35,10 +37,14 @@ class Opened:
     batch_size: int = 16
     trust_remote_code: bool = False
 
-    def respondent(self, wording: Wording) -> Respondent:
-        """The model, asked in these words."""
+    def respondent(self, wording: Wording) -> Respondent | Writer:
+        """The model, asked in these words: it chooses a label, or writes an answer."""
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         model, tokenizer = open_causal(self.name, trust_remote_code=self.trust_remote_code)
         model = model.to(self.device)
+        if wording.answer_role != "label":
+            return Writer(model, tokenizer, wording, batch_size=self.batch_size)
         return Respondent(model, tokenizer, wording, scoring=self.scoring, batch_size=self.batch_size)
 
 
@@ -78,7 +84,7 @@ def ask(
     choice: DataChoice = DataChoice(),
     data_root: Path | None = None,
 ) -> str:
-    """The probability of each label for one example of the user's own, the most probable one first.
+    """The probability of each label for one example of the user's own, the most probable one first; or what is written.
 
     Args:
         task: with a prompt.
@@ -94,7 +100,8 @@ def ask(
     """
     number, shown = config.shots[-1], []
     named = choice.labels or (task.data[0].labels if task.data and choice == DataChoice() else ())
-    data = read_task(task, replace(choice, held_out="0"), data_root) if number or not named else None
+    known = named or "label" not in task.objective().roles
+    data = read_task(task, replace(choice, held_out="0"), data_root) if number or not known else None
     wording = Wording(task, labels_of(data) if data else named)
     if unknown := query.keys() - set(wording.fields[:-1]):
         raise ValueError(
@@ -108,14 +115,16 @@ def ask(
         demonstrations = Demonstrations(config.demonstrations, pool.examples, seed=config.seed)
         demonstrations.check(number)
         places = demonstrations.places(query, number)
-        shown = [(pool.examples[place], pool.examples[place]["label"]) for place in places]
+        shown = [(pool.examples[place], wording.right_answer(pool.examples[place])) for place in places]
     respondent = opened.respondent(wording)
     answers = respondent.answer([query], [shown])
-    order = np.argsort(-answers.log_probs[0], kind="stable").tolist()
-    width = max(map(len, wording.labels))
-    lines = [f"{wording.labels[n]:<{width}}  {np.exp(answers.log_probs[0, n]):.4f}" for n in order]
+    lines = answers.texts
+    if answers.log_probs is not None:
+        order = np.argsort(-answers.log_probs[0], kind="stable").tolist()
+        width = max(map(len, wording.labels))
+        lines = [f"{wording.labels[n]:<{width}}  {np.exp(answers.log_probs[0, n]):.4f}" for n in order]
     if lost := answers.left_out[0]:
-        lines.append(f"the first {lost} of {number} examples had no room in {respondent.max_tokens} tokens")
+        lines.append(f"the first {lost} of {number} examples had no room in {respondent.room.max_tokens} tokens")
     if answers.undescribed[0]:
         lines.append("neither had the description")
     return "\n".join([*lines, *respondent.notes])
@@ -183,7 +192,9 @@ def report(
     found = {**about, "queries": len(data.held_out), "to_show": len(pool), **found}
     (output / "results.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draws = f"{config.orderings} draws of {config.demonstrations} examples"
-    title = f"{Path(opened.name).name} on {task.name}: {len(data.held_out)} queries, {draws}, {opened.scoring} scoring"
+    title = (
+        f"{Path(opened.name).name} on {task.name}: {len(data.held_out)} queries, {draws}, {respondent.scoring} scoring"
+    )
     print(f"\n{title}; mean and 95 % interval\n{table(lines, metric, without)}\n")
     picture = output / "shots.png"
     draw_shots(
@@ -198,5 +209,6 @@ def report(
 
 
 def labels_of(data: TaskData) -> tuple[str, ...]:
-    """All labels: as the data numbers them, or else in alphabetical order."""
-    return data.labels or tuple(sorted({example["label"] for example in data.train.examples}))
+    """All labels, if there are any: as the data numbers them, or else in alphabetical order."""
+    names = (example["label"] for example in data.train.examples if isinstance(example.get("label"), str))
+    return data.labels or tuple(sorted(set(names)))

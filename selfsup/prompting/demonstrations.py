@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 
+from selfsup.data.places import listed
 from selfsup.data.roles import ANSWERS
 
 Example = Mapping[str, Any]
@@ -23,7 +24,7 @@ class Demonstrations:
     Args:
         choice: "random"; "balanced", as many of each label as of any other, or one more; or "nearest", those that
             share most words with the query. Words and not hidden states, so that all models are shown the same.
-        examples: to choose from, with `label`.
+        examples: to choose from; with `label`, if they are to be balanced.
         seed: of all draws.
     Source:
         Liu et al. 2022, "What Makes Good In-Context Examples for GPT-3?" (nearest; theirs by embeddings).
@@ -33,8 +34,14 @@ class Demonstrations:
         self.choice, self.examples, self.seed = choice, examples, seed
         self._near = WordOverlap([text_of(example) for example in examples]) if choice == "nearest" else None
         self._of_label: dict[str, list[int]] = defaultdict(list)
-        for place, example in enumerate(examples):
-            self._of_label[example["label"]].append(place)
+        if choice == "balanced":
+            if unlabelled := [example for example in examples if not isinstance(example.get("label"), str)]:
+                raise ValueError(
+                    f"examples with labels are wanted to balance them, but one has {listed(sorted(unlabelled[0]))} "
+                    "alone: say --demonstrations random, or nearest"
+                )
+            for place, example in enumerate(examples):
+                self._of_label[example["label"]].append(place)
 
     def check(self, number: int) -> None:
         """Refuse more than there are.

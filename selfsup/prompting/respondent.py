@@ -1,44 +1,21 @@
 """What a causal model answers in words: how likely it goes on with the words of each label."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.data.places import listed
-from selfsup.generation.likelihood import beginning, log_likelihood
-from selfsup.generation.scoring import window
+from selfsup.generation.likelihood import log_likelihood
+from selfsup.prompting.room import Answers, Example, Room, Shown
 from selfsup.prompting.wording import Wording
 from selfsup.training.export import exported, open_tokenizer, opening
 
-Example = Mapping[str, Any]
-Shown = tuple[Example, str]  # with the label that it is shown with
 Scoring = Literal["sum", "mean", "calibrated"]
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model says to some prompts.
-
-    Args:
-        log_probs: (prompts, labels) float64, nats; each row's probabilities sum to 1.
-        left_out: of each prompt, how many of its examples had no room: the first ones.
-        undescribed: of each, whether the description had none either.
-    """
-
-    log_probs: np.ndarray
-    left_out: list[int]
-    undescribed: list[bool]
-
-    @property
-    def chosen(self) -> np.ndarray:
-        """(prompts) int64: the most probable label by number; of equals the first one."""
-        return self.log_probs.argmax(axis=-1)
 
 
 class Respondent:
@@ -73,10 +50,10 @@ class Respondent:
             raise ValueError(f"a batch holds 1 sequence or more, but --batch_size {batch_size} came")
         self.model, self.tokenizer, self.wording = model, tokenizer, wording
         self.scoring, self.batch_size = scoring, batch_size
-        self.max_tokens = window(model, tokenizer)
-        self._num_before = len(beginning(tokenizer)) - 1  # the last token of a text is predicted, not read
         self.notes: list[str] = []
-        self._longest = self._check_words()
+        also = self._free if scoring == "calibrated" else None
+        self.room = Room(model, tokenizer, wording, also=also)
+        self.room.ending = self._check_words()
 
     def answer(self, queries: Sequence[Example], shown: Sequence[Sequence[Shown]]) -> Answers:
         """Choose a label for each query.
@@ -89,15 +66,16 @@ class Respondent:
         Raises:
             ValueError: a query does not fit alone.
         """
-        fitted = self._fit(queries, shown)
-        contexts = [self.wording.context(query, some, described=described) for query, some, described in fitted]
-        free = [self._free(some, described) for _, some, described in fitted] if self.scoring == "calibrated" else []
+        fitted = self.room.fit(queries, shown)
+        contexts = [self.room.context(one) for one in fitted]
+        free = [self._free(one.shown, one.described) for one in fitted] if self.scoring == "calibrated" else []
         scores = self._scores([*contexts, *(context for some in free for context in some)])
         rows = np.array([scores[context] for context in contexts])
         if free:
             rows = calibrate(rows, np.array([[scores[context] for context in some] for some in free]))
-        left_out = [len(before) - len(after) for before, (_, after, _) in zip(shown, fitted, strict=True)]
-        return Answers(log_softmax(rows), left_out, [not described for _, _, described in fitted])
+        log_probs = log_softmax(rows)
+        texts = [self.wording.labels[number] for number in log_probs.argmax(axis=-1)]  # of equals the first one
+        return Answers(texts, [one.left_out for one in fitted], [not one.described for one in fitted], log_probs)
 
     def _scores(self, contexts: Sequence[str]) -> dict[str, list[float]]:
         """The score of each label after each different context."""
@@ -113,52 +91,16 @@ class Respondent:
         about = [self.wording.content_free(text) for text in CONTENT_FREE]
         return [self.wording.context(query, shown, described=described) for query in about]
 
-    def _fit(
-        self, queries: Sequence[Example], shown: Sequence[Sequence[Shown]]
-    ) -> list[tuple[Example, Sequence[Shown], bool]]:
-        """Queries with the examples that there is room for, and whether there is room for the description."""
-        whole = [(query, some, True) for query, some in zip(queries, shown, strict=True)]
-        fits = self._fits(whole)
-        fitted = []
-        for number, asked in enumerate(whole):
-            query, some, described = asked
-            fit = fits[number]
-            while not fit and (some or described):
-                some, described = (some[1:], True) if some else (some, False)
-                fit = self._fits([(query, some, described)])[0]
-            if not fit:
-                raise ValueError(
-                    f"a query has to fit the {self.max_tokens} tokens that the model reads, with its answer, but one "
-                    f"is longer without any example ({self.wording.question(query)[:60]!r} …): shorten it, leave it "
-                    "out, or choose another model"
-                )
-            fitted.append((query, some, described))
-        return fitted
-
-    def _fits(self, asked: Sequence[tuple[Example, Sequence[Shown], bool]]) -> list[bool]:
-        if self.max_tokens is None or not asked:
-            return [True] * len(asked)
-        texts = [self.wording.context(query, some, described=d) + self._longest for query, some, d in asked]
-        fit = [self._num_before + len(ids) <= self.max_tokens for ids in self._ids(texts)]
-        if self.scoring == "calibrated":  # a query may be shorter than nothing
-            for number, (_, some, described) in enumerate(asked):
-                free = [context + self._longest for context in self._free(some, described)]
-                fit[number] &= all(self._num_before + len(ids) <= self.max_tokens for ids in self._ids(free))
-        return fit
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-
     def _check_words(self) -> str:
         """The answer with most tokens."""
         labels, words = self.wording.labels, self.wording.words
-        bare = self._ids([words[label].strip() for label in labels])
+        bare = self.room.ids([words[label].strip() for label in labels])
         if silent := [label for label, ids in zip(labels, bare, strict=True) if not ids]:
             raise ValueError(
                 f"words of a label make one token or more, but {words[silent[0]]!r} of {silent[0]} makes none for this "
                 "tokenizer: choose others with --verbalisers"
             )
-        answers = self._ids([self.wording.answer(label) for label in labels])
+        answers = self.room.ids([self.wording.answer(label) for label in labels])
         for (label, ids), (other, theirs) in combinations(zip(labels, answers, strict=True), 2):
             told = f"{words[label]!r} and {words[other]!r}"
             if ids == theirs:

@@ -12,7 +12,10 @@ from selfsup.examples import TaskData
 from selfsup.metrics.bootstrap import bootstrap
 from selfsup.metrics.metric import TallyMetric
 from selfsup.prompting.demonstrations import Choice, Demonstrations, apart
-from selfsup.prompting.respondent import Answers, Respondent
+from selfsup.prompting.respondent import Respondent
+from selfsup.prompting.room import Answers
+from selfsup.prompting.wording import Wording
+from selfsup.prompting.writer import Writer
 from selfsup.task import Task
 
 SHOWN, BY_CHANCE = "their own labels", "labels by chance"
@@ -82,7 +85,7 @@ class Line:
 
 
 def measure(
-    respondent: Respondent,
+    respondent: Respondent | Writer,
     metric: TallyMetric,
     pool: Table,
     queries: Table,
@@ -105,8 +108,9 @@ def measure(
     demonstrations = Demonstrations(config.demonstrations, pool.examples, seed=config.seed)
     for number in config.shots:
         demonstrations.check(number)
-    labels, lines = respondent.wording.labels, []
-    references = [example["label"] for example in queries.examples]
+    lines: list[Line] = []
+    answer_role = respondent.wording.answer_role
+    references = [references_of(example, answer_role) for example in queries.examples]
     for number in sorted(config.shots):
         for arm in (SHOWN, BY_CHANCE)[: 2 if config.control and number else 1]:
             line = Line(number, arm, np.zeros((0, 0, 0)))
@@ -116,18 +120,17 @@ def measure(
                     demonstrations.places(query, number, draw=draw, query_number=at)
                     for at, query in enumerate(queries.examples)
                 ]
-                shown_as = _labels(pool, labels, arm, np.random.default_rng((config.seed, draw, 1)))
+                shown_as = _shown_as(pool, respondent.wording, arm, np.random.default_rng((config.seed, draw, 1)))
                 shown = [[(pool.examples[place], shown_as[place]) for place in some] for some in places]
                 answers = respondent.answer(queries.examples, shown)
-                chosen = [labels[choice] for choice in answers.chosen]
-                tallies.append(metric.tallies(chosen, references))
-                _count(line, answers, chosen)
-                for row in _rows(line, draw, answers, chosen, places, pool, queries, labels):
+                tallies.append(metric.tallies(answers.texts, references))
+                _count(line, answers, counted=answer_role == "label")
+                for row in _rows(line, draw, answers, places, pool, queries, respondent.wording):
                     write(row)
             line.tallies = np.stack(tallies)
             lines.append(line)
             say(f"{number:>4} shots, {arm}: {metric.main} {100 * interval(metric, line)[0]:.1f}")
-            if told := line.losses(respondent.max_tokens):
+            if told := line.losses(respondent.room.max_tokens):
                 say(told)
     return lines
 
@@ -162,7 +165,9 @@ def open_metric(task: Task, labels: Sequence[str]) -> TallyMetric:
 
 def without_reading(metric: TallyMetric, train: Table, queries: Table, labels: Sequence[str]) -> dict[str, float]:
     """What can be had without a model: the most frequent label of training, and chance, which is what tallies are
-    expected to be when every label is as probable."""
+    expected to be when every label is as probable; nothing where there are no labels."""
+    if not labels:
+        return {}
     references = [example["label"] for example in queries.examples]
     most = Counter(example["label"] for example in train.examples).most_common(1)[0][0]
     sums = {label: metric.tallies([label] * len(references), references).sum(axis=0) for label in labels}
@@ -197,11 +202,17 @@ def table(lines: Sequence[Line], metric: TallyMetric, without: Mapping[str, floa
             rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*texts, ", ".join(f"{name} {100 * figure:.1f}" for name, figure in without.items())])
+    if without:
+        texts.append(", ".join(f"{name} {100 * figure:.1f}" for name, figure in without.items()))
+    return "\n".join(texts)
 
 
 def results(
-    lines: Sequence[Line], metric: TallyMetric, without: Mapping[str, float], config: ShotConfig, respondent: Respondent
+    lines: Sequence[Line],
+    metric: TallyMetric,
+    without: Mapping[str, float],
+    config: ShotConfig,
+    respondent: Respondent | Writer,
 ) -> dict[str, Any]:
     """All figures, as results.json holds them."""
     wording = respondent.wording
@@ -223,7 +234,7 @@ def results(
                 "undescribed": line.undescribed,
             }
         )
-    asked = {**asdict(config), "scoring": respondent.scoring, "max_tokens": respondent.max_tokens}
+    asked = {**asdict(config), "scoring": respondent.scoring, "max_tokens": respondent.room.max_tokens}
     prompt = {**asdict(wording.prompt), "verbalisers": wording.words}
     return {"metric": metric.main, "lines": found, "baselines": dict(without), "asked": asked, "prompt": prompt}
 
@@ -239,16 +250,24 @@ def curve(lines: Sequence[Line], metric: TallyMetric) -> dict[str, list[tuple[fl
     return found
 
 
-def _labels(pool: Table, labels: Sequence[str], arm: str, rng: np.random.Generator) -> list[str]:
-    """What each example of a pool is shown with."""
+def references_of(example: Mapping[str, Any], answer_role: str) -> Any:
+    """What metrics compare an answer with: a label, or a list of answers that are right."""
+    return example["label"] if answer_role == "label" else list(example["answers"]["text"])
+
+
+def _shown_as(pool: Table, wording: Wording, arm: str, rng: np.random.Generator) -> list[str]:
+    """What each example of a pool is shown with; by chance that is any label, or the answer to another question."""
+    right = [wording.right_answer(example) for example in pool.examples]
     if arm == SHOWN:
-        return [example["label"] for example in pool.examples]
-    return [labels[number] for number in rng.integers(len(labels), size=len(pool))]
+        return right
+    if wording.labels:
+        return [wording.labels[number] for number in rng.integers(len(wording.labels), size=len(pool))]
+    return [right[place] for place in rng.permutation(len(pool))]
 
 
-def _count(line: Line, answers: Answers, chosen: Sequence[str]) -> None:
-    line.answered.update(chosen)
-    line.prompts += len(chosen)
+def _count(line: Line, answers: Answers, *, counted: bool) -> None:
+    line.answered.update(answers.texts if counted else ())
+    line.prompts += len(answers.texts)
     line.left_out += sum(answers.left_out)
     line.undescribed += sum(answers.undescribed)
     line.shortened += sum(map(bool, np.array(answers.left_out) + np.array(answers.undescribed)))
@@ -258,32 +277,28 @@ def _rows(
     line: Line,
     draw: int,
     answers: Answers,
-    chosen: Sequence[str],
     places: Sequence[Sequence[int]],
     pool: Table,
     queries: Table,
-    labels: Sequence[str],
+    wording: Wording,
 ) -> list[dict[str, Any]]:
     """Answers as predictions.jsonl holds them."""
     rows = []
     for at, example in enumerate(queries.examples):
         stood = [str(pool.places[place]) for place in places[at]]
         lost = answers.left_out[at]
-        probabilities = np.exp(answers.log_probs[at]).round(6).tolist()
-        rows.append(
-            {
-                "query": str(queries.places[at]),
-                "shots": line.shots,
-                "arm": line.arm,
-                "draw": draw,
-                "label": example["label"],
-                "answer": chosen[at],
-                "probabilities": dict(zip(labels, probabilities, strict=True)),
-                "shown": stood[lost:],
-                "left_out": stood[:lost],
-                "described": not answers.undescribed[at],
-            }
-        )
+        row = {
+            "query": str(queries.places[at]),
+            "shots": line.shots,
+            "arm": line.arm,
+            "draw": draw,
+            wording.answer_role: references_of(example, wording.answer_role),
+            "answer": answers.texts[at],
+        }
+        if answers.log_probs is not None:
+            probabilities = np.exp(answers.log_probs[at]).round(6).tolist()
+            row["probabilities"] = dict(zip(wording.labels, probabilities, strict=True))
+        rows.append(row | {"shown": stood[lost:], "left_out": stood[:lost], "described": not answers.undescribed[at]})
     return rows
 
 

@@ -9,21 +9,22 @@ from selfsup.data.roles import ANSWERS
 from selfsup.task import Prompt, Task
 
 Example = Mapping[str, Any]
-ANSWERABLE = ("label",)  # answers that are a choice among words
+ANSWERABLE = ("label", "answers")  # a choice among words, and words of the model's own
+NO_ANSWER = "unanswerable"
 
 
 class Wording:
     """The prompt of a task, over the labels there are.
 
     Args:
-        task: with a prompt, about labels.
-        labels: to choose from.
+        task: with a prompt, whose answer is a label or is written.
+        labels: to choose from, if it is a label.
         prompt: in place of the task's own.
     Raises:
         ValueError: there is no prompt, its template does not hold together, or its words do not tell labels apart.
     """
 
-    def __init__(self, task: Task, labels: Sequence[str], prompt: Prompt | None = None) -> None:
+    def __init__(self, task: Task, labels: Sequence[str] = (), prompt: Prompt | None = None) -> None:
         found = prompt or task.prompt
         if found is None or not found.template:
             raise ValueError(
@@ -33,7 +34,9 @@ class Wording:
         self.prompt, self.name, self.labels = found, task.name, tuple(labels)
         self.fields = self._check_template(task)
         self.words = {label: found.verbalisers.get(label, label.replace("_", " ")) for label in labels}
-        self._check_words()
+        self.answer_role = self.fields[-1]
+        if self.answer_role == "label":
+            self._check_words()
         before = found.template.removesuffix(f"{{{self.fields[-1]}}}")
         # A space before an answer belongs to the answer: most tokenizers make one token of " yes", and none of ": ".
         self._before, self._gap = before.rstrip(), before[len(before.rstrip()) :]
@@ -48,16 +51,21 @@ class Wording:
         """
         return self._before.format_map(self._roles(example))
 
-    def answer(self, label: str) -> str:
-        """What follows `question`: the space, and the words that stand for a label."""
-        return self._gap + self.words[label]
+    def answer(self, text: str) -> str:
+        """What follows `question`: the space, and an answer, or the words that stand for a label."""
+        return self._gap + self.words.get(text, text)
+
+    def right_answer(self, example: Example) -> str:
+        """What `answer` takes of an example: its label, or the first of its answers."""
+        value = example[self.answer_role]
+        return value if self.answer_role == "label" else next(iter(value["text"]), NO_ANSWER)
 
     def context(self, query: Example, shown: Sequence[tuple[Example, str]] = (), *, described: bool = True) -> str:
         """What a model is to go on with: description, examples with their answers, query.
 
         Args:
             query: an example; its answer is not read.
-            shown: examples and the label that each is shown with, in order.
+            shown: examples and what each is shown with, a label or an answer, in order.
             described: with the description, where there is one.
         """
         parts = [self.prompt.description] if described and self.prompt.description else []
@@ -101,8 +109,8 @@ class Wording:
         if answers[0] not in ANSWERABLE or getattr(objective, "multi_label", False):
             kind = "several labels at once" if answers[0] in ANSWERABLE else f"{{{answers[0]}}}"
             raise ValueError(
-                f"a task whose answer is one of some labels is wanted, but {task.name} asks for {kind}: prompt another "
-                "task, or fine-tune for this one"
+                f"a task whose answer is one label, or text, is wanted, but {task.name} asks for {kind}: prompt "
+                "another task, or fine-tune for this one"
             )
         return fields
 

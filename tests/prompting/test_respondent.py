@@ -76,7 +76,7 @@ def test_calibrated_takes_what_is_said_of_nothing(ask, gpt2, monkeypatch):
     odds = (0.75 / free) / (0.25 / (1 - free))
     found = ask(gpt2, scoring="calibrated").answer(QUERIES[2:], [[]])
     np.testing.assert_allclose(np.exp(found.log_probs[0, 0]), odds / (1 + odds))
-    assert (plain.chosen, found.chosen) == ([0], [1])
+    assert (plain.texts, found.texts) == (["red"], ["green"])
 
 
 def test_calibration_takes_a_bias_away(ask, copier):
@@ -179,6 +179,6 @@ def test_models_that_read_both_ways_are_refused(tokenizer, gpt2, pretrained, tmp
 def test_weights_of_a_model_that_has_no_limit(ask, tokenizer):
     """Where neither a model nor its tokenizer says how much it reads, all is read."""
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2))
-    assert ask(model).max_tokens == 64
+    assert ask(model).room.max_tokens == 64
     model.config.max_position_embeddings = None
-    assert ask(model).max_tokens is None
+    assert ask(model).room.max_tokens is None

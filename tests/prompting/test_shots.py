@@ -90,7 +90,7 @@ def test_what_has_no_room_is_recorded(measured, gpt2):
     short, long = lines
     assert short.losses(64) is None
     assert (long.shortened, long.left_out, long.undescribed) == (32, 32 * 3, 0)
-    assert long.losses(respondent.max_tokens) == (
+    assert long.losses(respondent.room.max_tokens) == (
         "14 shots, their own labels: 32 of 32 prompts are longer than the 64 tokens that the model reads; 96 examples "
         "were left out, the first of a prompt first"
     )

@@ -76,7 +76,7 @@ def test_a_prompt_for_once_stands_for_that_of_the_task():
         (changed(verbalisers={"fine": "good"}), "stand for the labels good, bad, but fine came"),
         (
             Task(Tagging, (Accuracy,), (), prompt=Prompt("{words} {tags}"), name="names"),
-            "answer is one of some labels is wanted, but names asks for {tags}",
+            "answer is one label, or text, is wanted, but names asks for {tags}",
         ),
         (
             Task(partial(Classification, multi_label=True), (Accuracy,), (), prompt=Prompt("{text} {label}")),
