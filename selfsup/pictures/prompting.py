@@ -34,6 +34,7 @@ def draw_shots(
         raise ValueError("at least one line is wanted, but nothing came to draw")
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
+    axes.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)  # from 0 to 1 as far as from 1 to 2
     for number, (label, points) in enumerate(lines.items()):
         style = line_style(number)
         x, mean, low, high = zip(*points, strict=True)
@@ -42,9 +43,9 @@ def draw_shots(
     for number, (name, height) in enumerate(baselines.items()):
         axes.axhline(height, color=COLOURS[3 + number], linestyle=("--", ":")[number % 2], linewidth=1.2, label=name)
     ticks = sorted({point[0] for points in lines.values() for point in points})
-    axes.set_xscale("symlog", base=2, linthresh=1)  # from 0 to 1 as far as from 1 to 2
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
+    axes.set_xlim(-0.2, 1.15 * max(1, ticks[-1]))
     axes.set_xlabel("examples in the prompt")
     axes.set_ylabel(f"{metric}, %")
     axes.grid(alpha=0.25)

@@ -7,10 +7,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
+from selfsup.models.text_decoder import TextDecoderForCausalLM
+from selfsup.models.text_decoder_config import TextDecoderConfig
 from selfsup.prompting import respondent as module
 from selfsup.prompting.respondent import CONTENT_FREE, Respondent, calibrate, is_causal, log_softmax, open_causal
 from selfsup.prompting.wording import Wording
 from selfsup.task import Prompt
+from selfsup.training.export import export
 
 TWO = ("red", "green")
 QUERIES = [{"text": "now bado"}, {"text": "today very very dark feni"}, {"text": "soon"}]
@@ -174,6 +177,27 @@ def test_models_that_read_both_ways_are_refused(tokenizer, gpt2, pretrained, tmp
         open_causal(str(tmp_path / "bert"))
     with pytest.raises(ValueError, match="is a TextEncoderForMaskedLM, which is none"):
         open_causal(str(pretrained))
+
+
+def test_our_decoder_answers_as_it_reads(colours, tiny_tokenizer, tmp_path):
+    """From the folder of a run: [CLS] stands before the prompt, and pieces of a word after it are one answer."""
+    config = TextDecoderConfig(
+        vocab_size=len(tiny_tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, initializer_range=0.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    export(TextDecoderForCausalLM(config), tiny_tokenizer, tmp_path / "run" / "model")
+    model, tokenizer = open_causal(str(tmp_path / "run"))
+    asked = Respondent(model, tokenizer, Wording(colours, ("a map", "the rope"), Prompt("{text}\nIt was {label}")))
+    found = asked.answer([{"text": "the queen"}, {"text": "some bread"}], [[], [({"text": "a horse"}, "a map")]])
+    by_hand = []
+    for words in (" a map", " the rope"):
+        ids = [tokenizer.cls_token_id, *tokenizer("the queen\nIt was" + words, add_special_tokens=False)["input_ids"]]
+        before = len(tokenizer("the queen\nIt was", add_special_tokens=False)["input_ids"])
+        with torch.no_grad():
+            table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        by_hand.append(sum(float(table[place, ids[place + 1]]) for place in range(before, len(ids) - 1)))
+    np.testing.assert_allclose(found.log_probs[0], log_softmax(np.array(by_hand)), atol=1e-4)
 
 
 def test_weights_of_a_model_that_has_no_limit(ask, tokenizer):
