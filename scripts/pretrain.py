@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
+from selfsup.data.texts import DataConfig
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import Joint, Objective
+from selfsup.objectives import Objective
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.training.command import command, start
-from selfsup.training.export import HubConfig, build_players, open_tokenizer, publish
-from selfsup.training.loop import TrainConfig, fit
-from selfsup.training.summary import summarise
+from selfsup.training.command import command
+from selfsup.training.export import HubConfig
+from selfsup.training.loop import TrainConfig
+from selfsup.training.pretraining import pretrain
 
 
 def main(
@@ -43,17 +43,8 @@ def main(
         resume: go on from the last checkpoint in `output`.
         trust_remote_code: run Python files that come with `init_from` or `tokenizer`.
     """
-    accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume, push_to=hub.push_to)
-    objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
-    with accelerator.main_process_first():  # the others find tokenizer and cache made
-        name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size)
-        words = open_tokenizer(name, trust_remote_code)
-        players = build_players(objective, model, words, init_from, trust_remote_code=trust_remote_code)
-        plan, held_out = open_plans(texts, words, data, seed=train.seed, **objective.reading)
-    score = fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
-                folder=output, resume=resume, companions=(players["model"].config, words))  # fmt: skip
-    if accelerator.is_main_process:
-        publish(players, words, summarise(score, plan, held_out, objective, train.eval_rows, output), output, hub)
+    pretrain(corpus, output, objectives, model, data, optim, train, hub, data_root=data_root, tokenizer=tokenizer,
+             init_from=init_from, resume=resume, trust_remote_code=trust_remote_code, arguments=arguments)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -49,12 +49,16 @@ class Setting:
         """Of a file that `save` wrote."""
         return cls(**json.loads(Path(path).read_text()))
 
-    def plans(self, num_segments: int = 1, *, pack: bool = True, strangers: bool = False) -> tuple[Plan, Plan]:
-        """The text as rows, and what is held out of it; from the cache, if it was read before."""
+    def plans(self, **reading: Any) -> tuple[Plan, Plan]:
+        """The text as rows, and what is held out of it; from the cache, if it was read before.
+
+        Args:
+            reading: see `Objective.reading`; by default single segments.
+        """
         data = DataConfig(block_size=self.block_size, batch_size=self.batch_size)
         texts = find_texts(self.corpus, data, Path(self.data_root) if self.data_root else None)
         words = open_tokenizer(self.tokenizer)
-        return open_plans(texts, words, data, num_segments, pack=pack, seed=0, strangers=strangers)
+        return open_plans(texts, words, data, seed=0, **{"num_segments": 1, "pack": True} | reading)
 
 
 def row_bounds(plan: Plan, block_size: int, *, lines: bool) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,20 @@ class Corpus:
     sentences: np.ndarray
     documents: np.ndarray
     origin: Mapping[str, str] = field(default_factory=dict)
+
+    def surroundings(self, start: int, stop: int) -> dict[str, Any]:
+        """What stands around a range of tokens in its document.
+
+        Args:
+            start: of the range, which lies in one document.
+            stop: likewise.
+        Returns:
+            `before`, the id before it, None where the document begins; and `ends`: does the document end with it?
+        """
+        number = int(np.searchsorted(self.documents, start, side="right"))
+        end = self.documents[number] if number < len(self.documents) else len(self.tokens)
+        begins = start == self.documents[number - 1]
+        return {"before": None if begins else int(self.tokens[start - 1]), "ends": stop == int(end)}
 
     def counts(self, regions: Sequence[Region]) -> np.ndarray:
         """How often each piece occurs.
@@ -103,6 +118,7 @@ def open_corpus(
     vocab_size: int,
     cache_dir: Path,
     language: str = "en",
+    raw: bool = False,
     quiet: bool = False,
 ) -> Corpus:
     """The cache of a text under a tokenizer; made at the first call, opened at later ones.
@@ -114,6 +130,7 @@ def open_corpus(
         vocab_size: number of ids that `encode` can give; decides between uint16 and uint32.
         cache_dir: folder of all caches; each gets a folder of its own in it.
         language: rules of the sentence splitter.
+        raw: take the text as it stands; a line stands for a sentence, its break included.
         quiet: show no progress bar.
     Returns:
         the open corpus.
@@ -122,18 +139,19 @@ def open_corpus(
         OSError: the cache cannot be written.
     """
     key = hashlib.blake2b(
-        json.dumps([FORMAT, text.fingerprint, tokenizer_fingerprint, language]).encode(), digest_size=8
+        json.dumps([FORMAT, text.fingerprint, tokenizer_fingerprint, "raw" if raw else language]).encode(),
+        digest_size=8,
     ).hexdigest()
     folder = cache_dir / f"corpus-{key}"
     meta = _whole(folder)
     if meta is None:
-        _make(text, encode, vocab_size, language, folder, quiet=quiet)
+        _make(text, encode, vocab_size, None if raw else language, folder, quiet=quiet)
         meta = _whole(folder)
         assert meta
     tokens, sentences, documents = (
         np.memmap(folder / f"{part}.bin", dtype=meta["dtypes"][part], mode="r") for part in _PARTS
     )
-    origin = {"text": text.fingerprint, "tokenizer": tokenizer_fingerprint, "language": language}
+    origin = {"text": text.fingerprint, "tokenizer": tokenizer_fingerprint, "language": "raw" if raw else language}
     return Corpus(folder, text.name, vocab_size, tokens, sentences, documents, origin)
 
 
@@ -147,7 +165,7 @@ def _whole(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _make(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:
+def _make(text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, quiet: bool) -> None:
     """Write a cache beside and rename it: it is whole, or not there."""
     cache_dir = folder.parent
     try:
@@ -184,7 +202,7 @@ def _sweep(cache_dir: Path) -> None:
             sign.unlink(missing_ok=True)
 
 
-def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, quiet: bool) -> None:
+def _write(text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, quiet: bool) -> None:
     """Stream a text into the three files of a cache; memory does not grow with the text."""
     dtypes = {"tokens": "uint16" if vocab_size <= 2**16 else "uint32", "sentences": "int64", "documents": "int64"}
     total, document = 0, -1
@@ -213,9 +231,12 @@ def _write(text: Text, encode, vocab_size: int, language: str, folder: Path, *, 
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _sentences(text: Text, language: str) -> Iterator[tuple[int, list[str]]]:
-    """(document, its next sentences), piece by piece of the text."""
+def _sentences(text: Text, language: str | None) -> Iterator[tuple[int, list[str]]]:
+    """(document, its next sentences), piece by piece of the text; without a language lines as they stand."""
     for number, piece in text.pieces():
+        if language is None:
+            yield number, [line for line in re.split(r"(?<=\n)", piece) if line]
+            continue
         sentences = [s for paragraph in paragraphs(piece) for s in split_sentences(paragraph, language)]
         if sentences:
             yield number, sentences

@@ -42,6 +42,7 @@ def lay_out(
     pack: bool,
     rng: Generator,
     documents: np.ndarray | None = None,
+    framed: bool = True,
 ) -> Layout:
     """Cut units of text into examples of at most a block, and put them into shuffled rows.
 
@@ -53,20 +54,26 @@ def lay_out(
         pack: let short examples share a row.
         rng: the only source of chance.
         documents: (units) int64, the document of each unit; if given, half of the pairs get a stranger.
+        framed: leave room for special tokens around every segment; else for the one that ends a document.
     """
-    special = num_segments + 1  # [CLS] A [SEP], or [CLS] A [SEP] B [SEP]
+    special = num_segments + 1 if framed else 1  # [CLS] A [SEP], or [CLS] A [SEP] B [SEP]
     cut = cut_pairs if num_segments == 2 else cut_blocks
     bounds = cut(units, starts, block_size - special, rng)
     strangers = np.full(len(bounds), -1, dtype=np.int8)
     if documents is not None:
         bounds, strangers = draw_strangers(bounds, units, documents, rng)
     lengths = bounds[:, 1] - bounds[:, 0] + bounds[:, 3] - bounds[:, 2]
-    lengths += np.where(bounds[:, 2] < bounds[:, 3], 3, 2)
+    lengths += num_special(bounds, framed)
     rows = fit(lengths, block_size) if pack else np.arange(len(lengths))
     num_rows = int(rows.max()) + 1 if len(rows) else 0
     rows = rng.permutation(num_rows)[rows]
     examples = np.argsort(rows, kind="stable")
     return Layout(bounds, examples, np.searchsorted(rows[examples], np.arange(num_rows + 1)), strangers)
+
+
+def num_special(bounds: np.ndarray, framed: bool) -> np.ndarray:
+    """(examples) int64: special tokens that there is room for in each of some examples, (examples, 4)."""
+    return np.where(bounds[:, 2] < bounds[:, 3], 3, 2) if framed else np.ones(len(bounds), dtype=np.int64)
 
 
 def cut_pairs(units: np.ndarray, starts: np.ndarray, room: int, rng: Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from selfsup.data.corpus import Corpus, Region
-from selfsup.data.layout import SHORTEST_PAIR, Layout, lay_out
+from selfsup.data.layout import SHORTEST_PAIR, Layout, lay_out, num_special
 
 SLICE_TOKENS = 2**16
 SHELF_SLICES = 64
@@ -70,6 +70,7 @@ class Plan:
         pack: let short examples share a row (the model must keep their attention apart).
         seed: of everything drawn here.
         strangers: take the second segment of half of the pairs from another document.
+        framed: special tokens stand around every segment, which takes room.
     Raises:
         ValueError: the stages do not cover the run, there is nothing to read, or no other document.
     """
@@ -84,12 +85,13 @@ class Plan:
         pack: bool = True,
         seed: int = 0,
         strangers: bool = False,
+        framed: bool = True,
     ) -> None:
         ends = [stage.until for stage in stages]
         if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1:
             raise ValueError(f"stages must end at rising shares of the run, the last at 1, but they end at {ends}")
         self.corpus, self.regions, self.stages, self.seed = corpus, list(regions), list(stages), seed
-        self.num_segments, self.pack, self.strangers = num_segments, pack, strangers
+        self.num_segments, self.pack, self.strangers, self.framed = num_segments, pack, strangers, framed
         self.slices = _slices(corpus, regions)
         if not len(self.slices):
             raise ValueError(f"{corpus.name} has nothing to read in {list(regions)}")
@@ -138,7 +140,7 @@ class Plan:
         layout, block_size = self._layout(0, 0, 0), self.stages[0].block_size
         bounds = layout.bounds
         text = (bounds[:, 1] - bounds[:, 0] + bounds[:, 3] - bounds[:, 2]).sum()
-        special = np.where(bounds[:, 2] < bounds[:, 3], 3, 2).sum()
+        special = num_special(bounds, self.framed).sum()
         return float(1 - (text + special) / (layout.num_rows * block_size))
 
     def _span(self, stage: int, first: int, last: int, progress: float) -> list[list[Draw]]:
@@ -185,6 +187,7 @@ class Plan:
                 pack=self.pack,
                 rng=np.random.default_rng((self.seed, stage, epoch, shelf)),
                 documents=self._documents(units[:, 0]) if self.strangers else None,
+                framed=self.framed,
             )
             if len(self._layouts) > 3:
                 self._layouts.popitem(last=False)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
@@ -13,6 +14,7 @@ from selfsup.data.places import has_split
 from selfsup.data.plan import Plan, Stage
 from selfsup.data.sentences import LANGUAGES
 from selfsup.data.sources import Text, find_text
+from selfsup.tokenization.characters import train_characters
 from selfsup.tokenization.encode import batch_encoder, fingerprint
 from selfsup.tokenization.train import train_tokenizer
 
@@ -24,6 +26,8 @@ class DataConfig:
     Args:
         column: of tables that holds the text.
         language: rules of the sentence splitter: en, de, fr or es.
+        raw: take the text as it stands, line breaks and all; by default it is cleaned and cut at sentences.
+        pieces: of the tokenizer that is trained: "unigram", "bpe" or "character".
         validation: name of a text to score on; if absent, the text's own validation split, or else a part held out.
         validation_share: share of the tokens that is held out then.
         block_size: tokens of a row, special tokens included.
@@ -34,6 +38,8 @@ class DataConfig:
 
     column: str = "text"
     language: str = "en"
+    raw: bool = False
+    pieces: Literal["unigram", "bpe", "character"] = "unigram"
     validation: str | None = None
     validation_share: float = 0.02
     block_size: int = 128
@@ -60,10 +66,10 @@ class DataConfig:
         return self.cache_dir or Path(os.environ.get("SELFSUP_CACHE", Path.home() / ".cache" / "selfsup"))
 
 
-def read_paragraphs(text: Text) -> Iterator[str]:
-    """Clean paragraphs of all documents, for whoever trains a tokenizer."""
+def read_paragraphs(text: Text, *, raw: bool = False) -> Iterator[str]:
+    """Clean paragraphs of all documents, or pieces as they stand, for whoever trains a tokenizer."""
     for _, piece in text.pieces():
-        yield from paragraphs(piece)
+        yield from [piece] if raw else paragraphs(piece)
 
 
 def find_texts(name: str, config: DataConfig, data_root: Path | None = None) -> tuple[Text, Text | None]:
@@ -93,27 +99,34 @@ def find_texts(name: str, config: DataConfig, data_root: Path | None = None) -> 
     return training, validation
 
 
-def own_tokenizer(text: Text, run: Path, vocab_size: int) -> str:
+def own_tokenizer(text: Text, run: Path, vocab_size: int, data: DataConfig | None = None) -> str:
     """The tokenizer of a run that was not given one: trained on its text, the first time.
 
     Args:
         text: to learn from.
         run: folder of the run; the tokenizer goes to `tokenizer/` in it.
-        vocab_size: number of pieces.
+        vocab_size: number of pieces; characters are as many as occur.
+        data: kind of the pieces, and whether the text is taken as it stands.
     Returns:
         its folder.
     Raises:
         ValueError: there is too little text for so many pieces.
         OSError: the folder cannot be written to.
     """
+    data = data or DataConfig()
     folder, learnt = run / "tokenizer", f"{text.fingerprint} {vocab_size}"
+    learnt += f" {data.pieces} raw={data.raw}" if data.raw or data.pieces != "unigram" else ""
     mark = folder / "learnt_from"  # an earlier try in this folder may have had other text or another size
     if mark.exists() and any(run.glob("**/checkpoints/checkpoint-*")):
         return str(folder)  # models read it: whether they may go on is said where they are opened
     if not mark.exists() or mark.read_text() != learnt:
-        print(f"training a tokenizer of {vocab_size:,} pieces on {text.name}")
+        texts = read_paragraphs(text, raw=data.raw)
         try:
-            train_tokenizer(read_paragraphs(text), folder, vocab_size=vocab_size)
+            if data.pieces == "character":
+                train_characters(texts, folder)
+            else:
+                print(f"training a tokenizer of {vocab_size:,} pieces on {text.name}")
+                train_tokenizer(texts, folder, vocab_size=vocab_size, kind=data.pieces)
         except ValueError as error:
             flag = " The flag is --model.vocab_size." if "vocab_size" in str(error) else ""
             raise ValueError(f"{text.name}: {error}{flag}") from error
@@ -137,6 +150,7 @@ def open_plans(
     pack: bool,
     seed: int,
     strangers: bool = False,
+    framed: bool = True,
 ) -> tuple[Plan, Plan]:
     """What a run reads step by step, and what it is scored on.
 
@@ -148,6 +162,7 @@ def open_plans(
         pack: let short examples share a row.
         seed: of the order of training; that of validation is always the same.
         strangers: take second segments from other documents too, see `Plan`.
+        framed: special tokens stand around every segment.
     Returns:
         the plan of training and that of validation.
     Raises:
@@ -163,6 +178,7 @@ def open_plans(
             vocab_size=len(tokenizer),
             cache_dir=config.cache(),
             language=config.language,
+            raw=config.raw,
         )
 
     corpus, held_out = cached(texts[0]), cached(texts[1]) if texts[1] else None
@@ -175,7 +191,8 @@ def open_plans(
 
     def plan(corpus: Corpus, regions: list[Region], stages: list[Stage], seed: int) -> Plan:
         return Plan(
-            corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed, strangers=strangers
-        )
+            corpus, regions, stages=stages, num_segments=num_segments, pack=pack, seed=seed, strangers=strangers,
+            framed=framed,
+        )  # fmt: skip
 
     return plan(corpus, regions, stages, seed), plan(held_out or corpus, held_regions, last, 0)

@@ -4,6 +4,7 @@ from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
+from selfsup.objectives.next_token import NextToken
 from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.replaced_tokens import ReplacedTokens
@@ -17,6 +18,7 @@ __all__ = [
     "Joint",
     "MaskedTokens",
     "NextSentence",
+    "NextToken",
     "Objective",
     "Regression",
     "ReplacedTokens",

@@ -30,6 +30,7 @@ class Objective(ABC):
     name: ClassVar[str]  # of its answer, in logs
     num_segments: ClassVar[int] = 1  # ranges of text in an example
     strangers: ClassVar[bool] = False  # does the second segment come from another document half of the time?
+    framed: ClassVar[bool] = True  # do special tokens stand around every segment?
     turns: ClassVar[tuple[str, ...]] = ("model",)  # players that step, one after the other
     additive: ClassVar[bool] = True  # is the loss a plain sum over answers?
     rearranges: ClassVar[bool] = False  # moves tokens about: goes first in a `Joint`
@@ -67,16 +68,20 @@ class Objective(ABC):
 
     @property
     def reading(self) -> dict[str, Any]:
-        """What a plan has to know: segments of an example, whether examples share rows, strangers; known once bound."""
-        return {"num_segments": self.num_segments, "pack": self.packs, "strangers": self.strangers}
+        """What a plan has to know: segments of an example, whether examples share rows, strangers, whether they are
+        framed; known once bound."""
+        told = {"num_segments": self.num_segments, "pack": self.packs, "strangers": self.strangers}
+        return told | {"framed": self.framed}
 
     @abstractmethod
     def encode(self, example: Example) -> Example:
         """Raw to numbers, always the same.
 
         Args:
-            example: `segments`, one or two arrays (tokens) of ids without special tokens, and `stranger`: True where
-                the second is of another document, False where it follows the first, None where nobody drew.
+            example: `segments`, one or two arrays (tokens) of ids without special tokens; `stranger`: True where the
+                second is of another document, False where it follows the first, None where nobody drew; `before`, the
+                id before the first segment in its document, None where that begins; and `ends`: does the document end
+                where that segment does?
         Returns:
             fields, one array each.
         """
@@ -148,6 +153,7 @@ class Joint(Objective):
         self.auto_class = _common_head({member.auto_class for member in self.members})  # type: ignore[misc]
         self.turns = self.members[0].turns  # type: ignore[misc]
         self.strangers = any(member.strangers for member in self.members)  # type: ignore[misc]
+        self.framed = any(member.framed for member in self.members)  # type: ignore[misc]
         self.num_segments = max(member.num_segments for member in self.members)  # type: ignore[misc]
         self.additive = all(member.additive for member in self.members)  # type: ignore[misc]
 

@@ -55,7 +55,7 @@ class Share:
 def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:
     """One example: its tokens, as numbers, with its answers hidden."""
     segments = [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]
-    example = {"segments": segments, "stranger": draw.stranger}
+    example = {"segments": segments, "stranger": draw.stranger, **corpus.surroundings(*draw.segments[0])}
     rng = text_rng(seed, draw.epoch, draw.index)
     return objective.corrupt(objective.encode(example), rng=rng, progress=draw.progress)
 

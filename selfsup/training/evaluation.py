@@ -130,14 +130,20 @@ def unigram_loss(counts: np.ndarray, corpus: Corpus, rows: Sequence[list[Draw]],
         counts: (vocab) of the training tokens; each is taken one higher, so that none is 0.
         corpus: that the rows read.
         rows: the ones that a model is scored on.
-        objective: bound; with `labels` in its batches.
+        objective: bound; with `labels` or `targets` in its batches.
     Returns:
-        mean cross-entropy in nats over the hidden tokens.
+        mean cross-entropy in nats over the tokens that are asked for.
     """
     smoothed = counts + 1.0
     nats = -np.log(smoothed / smoothed.sum())
-    targets = [
-        batch["labels"][batch["labels"] != -100].numpy()
-        for batch in (batch_of(corpus, [row], objective, VALIDATION_SEED) for row in rows)
-    ]
-    return float(nats[np.concatenate(targets)].mean())
+    return float(nats[targets_of(corpus, rows, objective)].mean())
+
+
+def targets_of(corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective) -> np.ndarray:
+    """(answers) int64: all tokens that some rows ask for, hidden ones or next ones."""
+    found = []
+    for row in rows:
+        batch = batch_of(corpus, [row], objective, VALIDATION_SEED)
+        asked = batch["targets" if "targets" in batch else "labels"]
+        found.append(asked[asked != -100].numpy())
+    return np.concatenate(found)

@@ -90,6 +90,8 @@ def build_model(
     if init_from is None:
         _check_sizes(config)
         config.pad_token_id = tokenizer.pad_token_id
+        if auto_class == "AutoModelForCausalLM":
+            config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
         model = auto.from_config(config)
     else:
         with opening(

@@ -11,7 +11,7 @@ import torch
 
 from selfsup.data.plan import Plan
 from selfsup.objectives.objective import Objective
-from selfsup.training.evaluation import Score, unigram_loss
+from selfsup.training.evaluation import Score, targets_of, unigram_loss
 from selfsup.training.report import read_metrics
 
 
@@ -48,6 +48,20 @@ def summarise(
         unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective))
         figures["unigram_perplexity"] = unigram
         rows.append(("masked-token perplexity", f"{score.perplexity('tokens'):.1f}", f"{unigram:.1f}  (unigram)"))
+    if "next_token" in score.losses:
+        asked = targets_of(held_out.corpus, held_out.epoch(eval_rows), objective)
+        members = getattr(objective, "members", [objective])
+        num_bytes = next(member for member in members if member.name == "next_token").piece_bytes[asked].sum()
+        counts = plan.corpus.counts(plan.regions)
+        unigram = unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective)
+        bits = len(asked) / math.log(2) / max(num_bytes, 1)  # a byte, for each nat of a token
+        figures |= {"unigram_perplexity": math.exp(unigram), "unigram_bits_per_byte": unigram * bits}
+        figures |= {"validation_bits_per_byte": score.losses["next_token"] * bits, "validation_bytes": int(num_bytes)}
+        told = f"{score.perplexity('next_token'):.1f}", f"{math.exp(unigram):.1f}  (unigram)"
+        rows.append(("next-token perplexity", *told))
+        rows.append(("loss in nats a token", f"{score.losses['next_token']:.4f}", f"{unigram:.4f}  (unigram)"))
+        told = f"{figures['validation_bits_per_byte']:.3f}", f"{unigram * bits:.3f}  (unigram)"
+        rows.append((f"bits per byte of {num_bytes:,} held out", *told))
     for name in (name for name in score.hits if score.counts[name]):
         low, high = score.interval(name)
         blind = figures.get(f"validation_{name}_blind_accuracy")
