@@ -25,6 +25,7 @@ _SENTENCES = {
 # What `pipeline` calls what an answer of pretraining can be used for, and the Auto class that opens it.
 _TASKS = {
     "tokens": "fill-mask",
+    "next_token": "text-generation",
     "replaced": "token-classification",
     "order": "text-classification",
     "next": "text-classification",
@@ -33,7 +34,11 @@ _USES = {
     "fill-mask": "It fills in hidden words, and ",
     "token-classification": "It tells tokens that a small generator made up from original ones, and ",
 }
-_AUTO_CLASSES = {"fill-mask": "AutoModelForMaskedLM", "token-classification": "AutoModelForTokenClassification"}
+_AUTO_CLASSES = {
+    "fill-mask": "AutoModelForMaskedLM",
+    "token-classification": "AutoModelForTokenClassification",
+    "text-generation": "AutoModelForCausalLM",
+}
 _MARKER = re.compile(r"\n<!-- selfsup card (?P<digest>[0-9a-f]{16}) of (?P<name>.+): .*-->\n$")
 
 
@@ -168,6 +173,11 @@ def _eval_results(figures: Mapping[str, Any], text: Text) -> list[EvalResult]:
             results.append(
                 EvalResult(**where, metric_type="perplexity", metric_value=value, metric_name="masked-token perplexity")
             )
+        if answer == "next_token":
+            value = figures["validation_bits_per_byte"]
+            results.append(
+                EvalResult(**where, metric_type="bits_per_byte", metric_value=value, metric_name="bits per byte")
+            )
         if f"validation_{answer}_accuracy" in figures:
             value = figures[f"validation_{answer}_accuracy"]
             label = f"share right (95 % interval {_interval(figures, answer)} %)"
@@ -188,8 +198,12 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
         f"pretrained on {text.name}\n\n"
         f"{amount(size)} parameters{shape}, trained {begun} on {text.link} with {' and '.join(objectives)} by the "
         "library `selfsup`. "
-        + _USES.get(task or "", "It ")
-        + "is a start for fine-tuning; it does not chat, and does not write text.\n\n"
+        + (
+            "It goes on with text, in the manner of what it has read, and is a start for fine-tuning; it does not chat."
+            if task == "text-generation"
+            else f"{_USES.get(task or '', 'It ')}is a start for fine-tuning; it does not chat, and does not write text."
+        )
+        + "\n\n"
         "This card was generated from the record of the run."
     )
 
@@ -225,6 +239,16 @@ def _loading(name: str, config: Mapping[str, Any], task: str | None, language: s
             "    print(f\"{guess['score']:.1%}  {guess['token_str']}\")",
             "```",
         ]
+    if task == "text-generation":
+        lines += [
+            "",
+            "```python",
+            "from transformers import pipeline",
+            "",
+            f'write = pipeline("text-generation", "{name}"{trust})',
+            'print(write("At last", max_new_tokens=40, do_sample=True, top_p=0.9)[0]["generated_text"])',
+            "```",
+        ]
     if remote:
         others = ", ".join(f"`{kind}`" for kind in config["auto_map"] if kind not in ("AutoConfig", auto))
         lines += [
@@ -255,6 +279,13 @@ def _results(
             unigram = figures.get("unigram_perplexity")
             beside = f"{unigram:.1f} (unigram: every token guessed by its frequency)" if unigram else ""
             rows.append((f"masked-token perplexity{whose}", f"{figures['validation_tokens_perplexity']:.1f}", beside))
+        if answer == "next_token":
+            unigram = figures["unigram_perplexity"], figures["unigram_bits_per_byte"]
+            rows.append(
+                ("perplexity", f"{figures['validation_next_token_perplexity']:.1f}", f"{unigram[0]:.1f} (unigram)")
+            )
+            bits = f"{figures['validation_bits_per_byte']:.3f} of {figures['validation_bytes']:,} bytes"
+            rows.append(("bits per byte", bits, f"{unigram[1]:.3f} (unigram)"))
         if f"validation_{answer}_accuracy" not in figures:
             if answer != "tokens":
                 rows.append((f"{_called(answer)}: loss in nats", f"{figures[f'validation_{answer}_loss']:.3f}", ""))
@@ -275,10 +306,13 @@ def _results(
     table += [f"| {' | '.join(row)} | (1) |" for row in rows]
     speed = f"{figures['tokens_per_second']:,.0f} tokens/s; {figures['peak_memory_gib']:.2f} GiB"
     table.append(f"| speed (median); peak memory | {speed} | | (1) |")
-    command = f"`{header['command']}`" if "command" in header else "`scripts/pretrain.py`, with the recipe below"
+    writes = _task(figures) == "text-generation"
+    script = "scripts/pretrain_decoder.py" if writes else "scripts/pretrain.py"
+    command = f"`{header['command']}`" if "command" in header else f"`{script}`, with the recipe below"
     return (
-        f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} rows at most, the same words hidden "
-        "every time, one run, one seed.\n\n"
+        f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} rows at most, "
+        + ("" if writes else "the same words hidden every time, ")
+        + "one run, one seed.\n\n"
         + "\n".join(table)
         + f"\n\n(1) {command}, as its last table; "
         + (
@@ -319,10 +353,11 @@ def _training(
         shape = recipe["model"]["init_args"]
         recipe["model"]["init_args"] = {key: value for key, value in shape.items() if value is not None}
     dumped = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    script = "pretrain_decoder.py" if _task(figures) == "text-generation" else "pretrain.py"
     curves = "![Losses, accuracies, gradient norm and learning rate by step](curves.png)\n\n" if has_curves else ""
     return (
         "## How it was trained\n\n" + "\n".join(facts) + f"\n\n{curves}<details><summary>The recipe, as "
-        f"`scripts/pretrain.py --config` reads it</summary>\n\n```yaml\n{dumped}```\n\n</details>"
+        f"`scripts/{script} --config` reads it</summary>\n\n```yaml\n{dumped}```\n\n</details>"
     )
 
 
@@ -378,13 +413,17 @@ def _answers(figures: Mapping[str, Any]) -> list[str]:
 
 def _called(answer: str) -> str:
     names = {"order": "order of two segments", "next": "second segment of another document"}
-    return {"tokens": "hidden tokens", "replaced": "replaced or original", **names}.get(answer, answer)
+    return {"tokens": "hidden tokens", "next_token": "next tokens", "replaced": "replaced or original", **names}.get(
+        answer, answer
+    )
 
 
 def _task(figures: Mapping[str, Any]) -> str:
     """What `pipeline` can do with the model; hidden tokens beside replaced ones are the generator's."""
     asked = _answers(figures)
-    return next((_TASKS[answer] for answer in ("replaced", "tokens") if answer in asked), "feature-extraction")
+    return next(
+        (_TASKS[answer] for answer in ("replaced", "tokens", "next_token") if answer in asked), "feature-extraction"
+    )
 
 
 def _interval(figures: Mapping[str, Any], answer: str) -> str:
