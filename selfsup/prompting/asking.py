@@ -119,7 +119,7 @@ def ask(
     respondent = opened.respondent(wording)
     answers = respondent.answer([query], [shown])
     lines = answers.texts
-    if answers.log_probs is not None:
+    if wording.labels:
         order = np.argsort(-answers.log_probs[0], kind="stable").tolist()
         width = max(map(len, wording.labels))
         lines = [f"{wording.labels[n]:<{width}}  {np.exp(answers.log_probs[0, n]):.4f}" for n in order]

@@ -23,13 +23,13 @@ class Answers:
         texts: labels by name, or what was written.
         left_out: of each prompt, how many of its examples had no room: the first ones.
         undescribed: of each, whether the description had none either.
-        log_probs: (prompts, labels) float64, nats, where there were labels; each row's probabilities sum to 1.
+        log_probs: (prompts, labels) float64, nats; each row's probabilities sum to 1. Of written answers (prompts, 0).
     """
 
     texts: list[str]
     left_out: list[int]
     undescribed: list[bool]
-    log_probs: np.ndarray | None = None
+    log_probs: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,7 @@ def _rows(
             wording.answer_role: references_of(example, wording.answer_role),
             "answer": answers.texts[at],
         }
-        if answers.log_probs is not None:
+        if wording.labels:
             probabilities = np.exp(answers.log_probs[at]).round(6).tolist()
             row["probabilities"] = dict(zip(wording.labels, probabilities, strict=True))
         rows.append(row | {"shown": stood[lost:], "left_out": stood[:lost], "described": not answers.undescribed[at]})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
@@ -55,7 +56,8 @@ class Writer:
             batch = order[start : start + self.batch_size]
             for place, text in zip(batch, self._written([rows[place] for place in batch]), strict=True):
                 texts[place] = "" if text == NO_ANSWER else text
-        return Answers(texts, [one.left_out for one in fitted], [not one.described for one in fitted])
+        none = np.zeros((len(texts), 0))
+        return Answers(texts, [one.left_out for one in fitted], [not one.described for one in fitted], none)
 
     def _written(self, rows: Sequence[Sequence[int]]) -> list[str]:
         width = max(map(len, rows))

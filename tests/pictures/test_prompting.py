@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from selfsup.pictures.prompting import draw_shots
@@ -22,14 +23,14 @@ def test_lines_bands_and_levels(tmp_path):
     )
     assert (tmp_path / "new" / "a.png").read_bytes().startswith(b"\x89PNG")
     (axes,) = figure.axes
-    named = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    named = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in axes.lines}
     assert named["own"] == [[0, 50], [1, 60], [8, 90]]
     assert [named[name][0][1] for name in ("majority", "by chance")] == [52, 50]
     assert [axes.get_xticks().tolist(), [label.get_text() for label in axes.get_xticklabels()]] == [
         [0, 1, 8],
         ["0", "1", "8"],
     ]
-    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    heights = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
     assert (heights.min(), heights.max()) == (45, 95)
     assert (axes.get_ylabel(), figure.get_suptitle()) == ("accuracy, %", "Two_")
     places = [axes.transData.transform((shots, 0))[0] for shots in (0, 1, 2, 4, 8)]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from selfsup.metrics.wilson import wilson
-from selfsup.objectives import MaskedTokens
+from selfsup.models.text_decoder import TextDecoderConfig
+from selfsup.objectives import NextToken
 from selfsup.prompting import in_context
 from selfsup.prompting.in_context import (
     KIN,
@@ -144,10 +145,10 @@ def test_every_word_is_a_token_and_a_prompt_is_left_open(words):
     assert (words.bos_token, words.eos_token, words.pad_token_id) == ("[CLS]", "[SEP]", 0)
 
 
-def test_every_row_of_training_is_a_whole_problem(words, tmp_path, tiny_config):
+def test_every_row_of_training_is_a_whole_problem(words, tmp_path):
     write_problems(SMALL, tmp_path / "problems.jsonl")
-    objective = MaskedTokens()
-    objective.bind(words, tiny_config)
+    objective = NextToken()
+    objective.bind(words, TextDecoderConfig())
     plans = open_problems(tmp_path / "problems.jsonl", words, objective, SMALL, batch_size=3, seed=5)
     read = [
         words.decode(plan.corpus.tokens[slice(*draw.segments[0])].tolist())
