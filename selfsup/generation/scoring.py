@@ -159,7 +159,8 @@ def _answers(model: PreTrainedModel, rows: Sequence[Row], pad_id: int) -> tuple[
 def _shared(model: PreTrainedModel, rows: Sequence[Row]) -> int:
     """How many tokens all rows begin with, none of which is asked for an answer; 0 where it is too few to matter."""
     keeps = getattr(model, "_supports_default_dynamic_cache", None)  # private, but what `generate` asks
-    if len(rows) < 2 or keeps is None or not keeps() or "past_key_values" not in signature(model.forward).parameters:
+    takes = "past_key_values" in signature(model.forward).parameters
+    if len(rows) < 2 or not model.can_generate() or keeps is None or not keeps() or not takes:
         return 0
     most = min(min(row.places) for row in rows)
     begins = np.array([row.input_ids[:most] for row in rows])

@@ -39,6 +39,17 @@ def gpt2(vocab_size: int, positions: int = 48, dtype=torch.float32) -> GPT2LMHea
     ).to(dtype).eval()  # fmt: skip
 
 
+def ours(vocab_size: int):
+    from selfsup.models.text_decoder import TextDecoderConfig, TextDecoderForCausalLM
+
+    torch.manual_seed(0)
+    return TextDecoderForCausalLM(
+        TextDecoderConfig(vocab_size=vocab_size, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                          intermediate_size=32, max_position_embeddings=48, zero_init_output=False,
+                          initializer_range=0.5)
+    ).eval()  # fmt: skip
+
+
 def bert(vocab_size: int, kind=BertForMaskedLM, positions: int = 48):
     torch.manual_seed(0)
     return kind(
@@ -81,8 +92,9 @@ def plain(model, begin: list[int], tokenizer, context: str, continuation: str) -
     return float(sum(logits[i - 1, ids[i]] for i in places)), best, len(places)
 
 
-def test_continuations_equal_a_plain_loop(decoder_tokenizer):
-    model = gpt2(len(decoder_tokenizer))
+@pytest.mark.parametrize("kind", [gpt2, ours])
+def test_continuations_equal_a_plain_loop(kind, decoder_tokenizer):
+    model = kind(len(decoder_tokenizer))
     assert beginning(decoder_tokenizer) == [decoder_tokenizer.cls_token_id]
     found = log_likelihood(model, decoder_tokenizer, PAIRS, batch_size=4)
     for pair, one in zip(PAIRS, found, strict=True):
@@ -93,9 +105,10 @@ def test_continuations_equal_a_plain_loop(decoder_tokenizer):
     assert found[2].num_tokens == 2  # q, ue, en
 
 
+@pytest.mark.parametrize("kind", [gpt2, ours])
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_batches_and_order_change_nothing(decoder_tokenizer, batch_size, monkeypatch):
-    model = gpt2(len(decoder_tokenizer)).train()
+def test_batches_and_order_change_nothing(kind, decoder_tokenizer, batch_size, monkeypatch):
+    model = kind(len(decoder_tokenizer)).train()
     whole = log_likelihood(model, decoder_tokenizer, PAIRS, batch_size=3)
     monkeypatch.setattr(scoring, "CHUNK", 5 * len(decoder_tokenizer))
     monkeypatch.setattr(scoring, "LOGITS", 40 * len(decoder_tokenizer))
