@@ -53,7 +53,7 @@ class ProblemConfig:
     min_names: int = 2
     max_names: int = 8
     num_pairs: int = 16
-    num_train: int = 100_000
+    num_train: int = 60_000
     num_fresh: int = 2000
 
     def __post_init__(self) -> None:
@@ -62,8 +62,11 @@ class ProblemConfig:
                 f"min_names and max_names must rise and lie between 1 and {len(FAMILIES)}, the number of families and "
                 f"of names in each, but {self.min_names} and {self.max_names} came"
             )
-        if min(self.num_pairs, self.num_train, self.num_fresh) < 1:
-            raise ValueError(f"num_pairs, num_train and num_fresh must be at least 1, but {self} came")
+        if self.num_pairs < 9 or self.num_train < 100 or self.num_fresh < 2:
+            raise ValueError(
+                "num_pairs must be at least 9 (a block has 19 tokens or more), num_train 100 (one of them "
+                f"is held out for validation) and num_fresh 2 (they exchange their labels), but {self} came"
+            )
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ def open_problems(
         batch_size: problems of a step.
         seed: of the order of training.
     """
-    block_size = 2 * config.num_pairs + 2  # with [CLS] and [SEP]: a problem fills a row
+    block_size = 2 * config.num_pairs + 1  # with [CLS], which [SEP] is asked for: a problem fills a row
     data = DataConfig(block_size=block_size, batch_size=batch_size, validation_share=0.01)
     return open_plans(find_texts(str(file), data), words, data, seed=seed, **objective.reading)
 

@@ -10,6 +10,7 @@ import torch
 from selfsup.metrics.wilson import wilson
 from selfsup.models.text_decoder import TextDecoderConfig
 from selfsup.objectives import NextToken
+from selfsup.optim.optimizers import OptimConfig
 from selfsup.prompting import in_context
 from selfsup.prompting.in_context import (
     KIN,
@@ -33,8 +34,10 @@ from selfsup.prompting.in_context import (
     word_tokenizer,
     write_problems,
 )  # fmt: skip
+from selfsup.training.export import build_players
+from selfsup.training.loop import TrainConfig, fit
 
-SMALL = ProblemConfig(num_train=40, num_fresh=600)
+SMALL = ProblemConfig(num_train=100, num_fresh=600)
 BY_HAND = Problems(np.array([[0, 9, 0], [9, 9, 63]]), np.array([[1, 3, 1], [0, 0, 2]]))
 
 
@@ -218,9 +221,33 @@ def test_what_a_reader_leaves_behind(words, fresh, tmp_path, capsys, monkeypatch
     [
         ({"min_names": 5, "max_names": 4}, "must rise"),
         ({"max_names": 9}, "between 1 and 8"),
-        ({"num_fresh": 0}, "at least 1"),
+        ({"num_fresh": 1}, "num_fresh 2"),
+        ({"num_pairs": 8}, "at least 9"),
     ],
 )
 def test_problems_that_cannot_be(fields, said):
     with pytest.raises(ValueError, match=said):
         ProblemConfig(**fields)
+
+
+@pytest.mark.slow
+def test_a_tiny_decoder_learns_to_read_its_prompt(words, tmp_path, accelerator):
+    """In 300 steps it learns which labels a problem uses; which name has which takes scripts/in_context.py."""
+    config = ProblemConfig(min_names=2, max_names=2, num_pairs=9, num_train=8000, num_fresh=1000)
+    write_problems(config, tmp_path / "problems.jsonl")
+    objective = NextToken()
+    torch.manual_seed(0)
+    shape = TextDecoderConfig(
+        vocab_size=128, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    players = build_players(objective, shape, words)
+    plan, held_out = open_problems(tmp_path / "problems.jsonl", words, objective, config, batch_size=32, seed=0)
+    optim = OptimConfig(name="Muon", learning_rate=1e-2, momentum=0.95, warmup_steps=50)
+    train = TrainConfig(num_steps=300, eval_every=300, save_every=300, eval_rows=64)
+    fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator, folder=tmp_path)
+    for problems in fresh_problems(config).values():
+        hits = {name: rows[:, 1:] for name, rows in measure(players["model"], problems, words).items()}
+        assert hits[READ].mean() > 0.5
+        assert hits[SHUFFLED].mean() == pytest.approx(0.25, abs=0.04)
+        assert hits[ZERO_SHOT].mean() == pytest.approx(0.25, abs=0.04)
