@@ -48,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command(main, recipe=Path(__file__).parent / "recipes" / "pretrain_decoder.yaml")
+    command(main, recipe=Path(__file__).parent / "recipes" / "pretrain_decoder_small.yaml")

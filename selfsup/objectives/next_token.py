@@ -56,7 +56,8 @@ class NextToken(Objective):
         return {self.name: int((batch["targets"] != -100).sum())}
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        logits, targets = outputs.logits.flatten(0, 1).float(), batch["targets"].flatten()
+        logits, targets = outputs.logits.flatten(0, 1), batch["targets"].flatten()
+        logits = logits if logits.dtype.itemsize >= 4 else logits.float()
         return {self.name: cross_entropy(logits, targets, ignore_index=-100, reduction="sum")}
 
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:

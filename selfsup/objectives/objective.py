@@ -221,7 +221,8 @@ def accepted_fields(auto_class: str, config) -> set[str]:
     known = getattr(transformers, auto_class)._model_mapping
     if type(config) not in known:
         raise ValueError(
-            f"{auto_class} knows no model for a {type(config).__name__}: choose another objective or another model"
+            f"{auto_class} knows no model for a {type(config).__name__}: choose another objective or another model "
+            "(encoders are pretrained by pretrain.py, decoders by pretrain_decoder.py)"
         )
     return set(inspect.signature(known[type(config)].forward).parameters)
 

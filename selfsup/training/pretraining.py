@@ -6,6 +6,7 @@ from transformers import PreTrainedConfig
 
 from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
 from selfsup.objectives import Joint, Objective
+from selfsup.objectives.objective import accepted_fields
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.tokenization.characters import begin_texts
 from selfsup.training.command import start
@@ -52,7 +53,10 @@ def pretrain(
         ValueError: something that came does not fit.
     """
     accelerator = start(output, arguments, seed=train.seed, tracker=train.tracker, resume=resume, push_to=hub.push_to)
-    objective, texts = Joint(objectives), find_texts(corpus, data, data_root)
+    objective = Joint(objectives)
+    if init_from is None:
+        accepted_fields(objective.auto_class, model)  # refuses a model without the head, before anything is made
+    texts = find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
         name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size, data)  # type: ignore[attr-defined]
         words = open_tokenizer(name, trust_remote_code)

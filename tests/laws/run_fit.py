@@ -24,11 +24,13 @@ from accelerate.utils import TorchDynamoPlugin
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from transformers import PreTrainedConfig
 
 from selfsup.data.plan import Draw, Plan
 from selfsup.data.texts import DataConfig, find_texts, open_plans
+from selfsup.models.text_decoder_config import TextDecoderConfig
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import Joint, MaskedTokens, NextSentence, Objective, ReplacedTokens, SentenceOrder
+from selfsup.objectives import Joint, MaskedTokens, NextSentence, NextToken, Objective, ReplacedTokens, SentenceOrder
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.pictures import curves
 from selfsup.training import loop, sharding
@@ -41,6 +43,7 @@ ASKED: dict[str, Callable[[], dict[str, Objective]]] = {
     "order": lambda: {"tokens": MaskedTokens(final_rate=0.3, unit="span"), "order": SentenceOrder(weight=0.5)},
     "next": lambda: {"tokens": MaskedTokens(), "next": NextSentence()},
     "replaced": lambda: {"replaced": ReplacedTokens(generator_share=0.5)},
+    "next_token": lambda: {"next": NextToken()},
 }
 EVERYTHING = {"eval_every": 1000, "save_every": 1000, "log_every": 1, "eval_rows": 41}
 
@@ -82,7 +85,8 @@ def pretrain(
     while True:
         torch.manual_seed(0)
         objective = Joint(ASKED[ask]())
-        players = build_players(objective, tiny_config(len(words), dropout), words)
+        kind = TextDecoderConfig if ask == "next_token" else TextEncoderConfig
+        players = build_players(objective, tiny_config(len(words), dropout, kind), words)
         model = players["model"]
         for player in players.values():
             player.to(getattr(torch, weights))
@@ -298,8 +302,8 @@ def duel_by_hand(
         of_generator.step()
 
 
-def tiny_config(vocab_size: int, dropout: float) -> TextEncoderConfig:
-    return TextEncoderConfig(
+def tiny_config(vocab_size: int, dropout: float, kind: type[PreTrainedConfig] = TextEncoderConfig) -> PreTrainedConfig:
+    return kind(
         vocab_size=vocab_size,
         hidden_size=16,
         num_hidden_layers=2,

@@ -98,8 +98,10 @@ def test_no_file_names_a_place_on_our_machines():
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=called)
 def test_recipes_load(recipe):
-    script = ROOT / "scripts" / f"{recipe.stem.rsplit('_', 1)[0]}.py"  # a recipe is called after its script
-    start = ["--corpus", "some/text"] if "pretrain" in recipe.stem else ["--model", "some/model"]
+    # A recipe is called after its script.
+    script = max((path for path in SCRIPTS if recipe.stem.startswith(path.stem)), key=lambda path: len(path.stem))
+    starts = {"pretrain": ["--corpus", "some/text"], "in_context": []}
+    start = next((flags for name, flags in starts.items() if name in recipe.stem), ["--model", "some/model"])
     flags = [*start, "--output", "some/run", "--config", str(recipe), "--print_config"]
     printed = subprocess.run([sys.executable, str(script), *flags], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr

@@ -33,6 +33,7 @@ def runs(launch, folder, num_steps, **arguments):
         ("order", 50, "model"),
         pytest.param("next", 8, "model", marks=pytest.mark.slow),
         ("replaced", 8, "generator"),
+        ("next_token", 8, "model"),
     ],
 )
 def test_float64_weights_are_the_same_after_some_steps(launch, tmp_path, ask, num_steps, player):
