@@ -7,14 +7,12 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.benchmark.ngram import KneserNey
-from selfsup.data.cleaning import paragraphs
 from selfsup.data.corpus import Corpus, Region
-from selfsup.data.sentences import split_sentences
 from selfsup.data.sources import Text
 from selfsup.data.texts import DataConfig, open_plans
 from selfsup.generation.likelihood import beginning, running_log_probs
 from selfsup.metrics.bootstrap import bootstrap
-from selfsup.tokenization.encode import batch_encoder
+from selfsup.tokenization.characters import piece_bytes
 from selfsup.training.summary import table
 
 SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences
@@ -28,7 +26,7 @@ class HeldOut:
         tokens: (tokens) int64, all documents one after the other.
         starts: (documents) where each begins.
         slices: (slices) where each begins; some `SLICE` tokens of one document.
-        num_bytes: (slices) of the clean text in UTF-8; each sentence with the space behind it.
+        num_bytes: (slices) that the tokens stand for, in UTF-8, the space before a sentence with it.
     """
 
     tokens: np.ndarray
@@ -52,24 +50,13 @@ def open_text(
         ValueError: there is too little text.
     """
     plan, held = open_plans(texts, tokenizer, data, 1, pack=False, seed=0)
-    num_bytes = sentence_bytes(texts[1] or texts[0], tokenizer, data.language)
-    assert len(num_bytes) == len(held.corpus.sentences), "the cache has other sentences than the text"
-    return documents(plan.corpus, plan.regions), _held_out(held.corpus, held.regions, num_bytes)
+    return documents(plan.corpus, plan.regions), _held_out(held.corpus, held.regions, piece_bytes(tokenizer))
 
 
 def documents(corpus: Corpus, regions: Sequence[Region]) -> tuple[np.ndarray, np.ndarray]:
     """The tokens of regions one after the other, and where documents, or what is left of them, begin."""
     tokens = np.concatenate([corpus.tokens[start:stop] for start, stop in regions]).astype(np.int64)
     return tokens, _starts(corpus.documents, regions)
-
-
-def sentence_bytes(text: Text, tokenizer: PreTrainedTokenizerBase, language: str) -> np.ndarray:
-    """(sentences) int64, UTF-8 bytes of each sentence that has tokens, and of the space behind it."""
-    encode, sizes = batch_encoder(tokenizer), []
-    for _, piece in text.pieces():
-        sentences = [s for paragraph in paragraphs(piece) for s in split_sentences(paragraph, language)]
-        sizes += [len(s.encode()) + 1 for s, ids in zip(sentences, encode(sentences), strict=True) if ids]
-    return np.array(sizes, dtype=np.int64)
 
 
 def decoder_log_probs(
@@ -139,16 +126,15 @@ def report(found: Mapping[str, dict[str, tuple[float, float, float]]], held_out:
     return f"{table(rows)}\n\nscored   {sizes}; intervals over {len(held_out.slices):,} slices of the text"
 
 
-def _held_out(corpus: Corpus, regions: Sequence[Region], num_bytes: np.ndarray) -> HeldOut:
-    """Cut regions, which begin and end with sentences, into slices."""
+def _held_out(corpus: Corpus, regions: Sequence[Region], sizes: np.ndarray) -> HeldOut:
+    """Cut regions, which begin and end with sentences, into slices; `sizes` (vocab) are bytes of pieces."""
     tokens, starts = documents(corpus, regions)
     sentences = _starts(corpus.sentences, regions)
-    kept = np.concatenate([np.arange(*np.searchsorted(corpus.sentences, region)) for region in regions])
     depths = sentences - starts[np.searchsorted(starts, sentences, side="right") - 1]
     opens = np.isin(sentences, starts)
     opens[1:] |= depths[1:] // SLICE != depths[:-1] // SLICE
     heads = np.flatnonzero(opens)
-    return HeldOut(tokens, starts, sentences[heads], np.add.reduceat(num_bytes[kept], heads))
+    return HeldOut(tokens, starts, sentences[heads], np.add.reduceat(sizes[tokens], sentences[heads]))
 
 
 def _starts(places: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
