@@ -18,12 +18,11 @@ def main(
     shapes: list[speed.Shape] = [speed.Shape(), speed.Shape(384, 6, 256, 32)],  # noqa: B006 - read only
     data_root: Path | None = None,
     tokenizer: str | None = None,
-    steps: int = 20,
-    warm_up: int = 3,
+    steps: int = 20, warm_up: int = 3,
     threads: int = 2,
-    compiled: bool = True,
+    compiled: bool = True, without: list[str] = [],  # noqa: B006 - read only
     vocab_size: int = 8192,
-) -> None:
+) -> None:  # fmt: skip
     """Measure pretraining speed.
 
     Args:
@@ -36,6 +35,7 @@ def main(
         warm_up: steps of each before.
         threads: of each contestant.
         compiled: let compiled ones take part, which need minutes to get ready.
+        without: words; those whose names hold one of them stay away, for instance the padded one.
         vocab_size: of the tokenizer that is trained.
     """
     text, _ = find_texts(corpus, DataConfig(), data_root)
@@ -46,7 +46,7 @@ def main(
         setting = Setting(
             corpus, root, words, str(output / str(number)), shape.block_size, shape.batch_size, threads, model
         )
-        peaks, entries = speed.peaks(threads), speed.contestants(compiled=compiled)
+        peaks, entries = speed.peaks(threads), speed.contestants(compiled=compiled, without=without)
         tokens = speed.step_tokens(setting, entries)  # the cache is made before anybody is timed
         timed = speed.enter(setting, shape, entries)
         for _ in tqdm(contest(timed, steps, warm_up=warm_up), str(shape), steps + warm_up, unit="round"):

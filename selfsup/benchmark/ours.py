@@ -9,6 +9,7 @@ from accelerate.utils import TorchDynamoPlugin
 
 from selfsup.benchmark.setting import Setting
 from selfsup.benchmark.turns import Turn
+from selfsup.benchmark.work import finish
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, MaskedTokens
 from selfsup.optim.optimizers import OptimConfig
@@ -35,6 +36,11 @@ def main(setting: Setting) -> None:
     turn = Turn.from_environment()
     assert turn, "this program is started by `contest`; to pretrain there is scripts/pretrain.py"
     turn.done()
+
+    def each_step(_: int) -> None:
+        finish()
+        turn.done()
+
     fit(
         players,
         objective,
@@ -44,7 +50,7 @@ def main(setting: Setting) -> None:
         train=TrainConfig(num_steps=10**6, eval_rows=8, eval_every=10**6, save_every=10**6),
         accelerator=accelerator,
         folder=Path(setting.output),
-        each_step=lambda step: turn.done(),
+        each_step=each_step,
     )
 
 

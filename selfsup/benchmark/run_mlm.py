@@ -17,6 +17,7 @@ from transformers import (
 
 from selfsup.benchmark.setting import Setting, row_bounds
 from selfsup.benchmark.turns import Turn
+from selfsup.benchmark.work import finish
 from selfsup.training.export import open_tokenizer
 
 
@@ -52,6 +53,7 @@ class TakesTurns(TrainerCallback):
         self.turn.done()
 
     def on_step_end(self, args, state, control, **options) -> None:
+        finish()
         self.turn.done()
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,12 @@ class Shape:
 Entry = tuple[str, dict[str, Any], dict[str, Any]]
 
 
-def contestants(*, compiled: bool) -> dict[str, Entry]:
+def contestants(*, compiled: bool, without: Sequence[str] = ()) -> dict[str, Entry]:
     """By name: the program, fields of its model besides those of the shape, and how it trains.
 
     Args:
         compiled: those with compiled graphs too, which take minutes to get ready.
+        without: leave out all whose names hold one of these words.
     """
     entries: dict[str, Entry] = {
         "run_mlm as shipped (fp32)": ("run_mlm", {}, {}),
@@ -100,7 +101,8 @@ def contestants(*, compiled: bool) -> dict[str, Entry]:
             IN_RECIPE | {"compile": "inductor"},
         ),
     }
-    return entries | (further if compiled else {})
+    entries |= further if compiled else {}
+    return {name: entry for name, entry in entries.items() if not any(word in name for word in without)}
 
 
 def enter(setting: Setting, shape: Shape, entries: Mapping[str, Entry]) -> dict[str, Contestant]:

@@ -32,9 +32,22 @@ def step_flops(
     return 3 * 2 * tokens * (matrices + attention + head)
 
 
-def matmul_peak(dtype: torch.dtype, *, size: int = 2048, rounds: int = 5) -> float:
-    """Floating-point operations a second that a square matrix product reaches here: the best of some rounds."""
+def finish() -> None:
+    """Wait until the device has done what it was told: a GPU computes while the program goes on."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
+def matmul_peak(dtype: torch.dtype, *, size: int | None = None, rounds: int = 5) -> float:
+    """Floating-point operations a second that a square matrix product reaches here: the best of some rounds.
+
+    Args:
+        dtype: of the numbers.
+        size: of the matrices; by default 2048, or on a GPU, which so small a product leaves idle, 8192.
+        rounds: that are timed.
+    """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    size = size or (2048 if device.type == "cpu" else 8192)
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = 0.0
     for _ in range(rounds + 1):
