@@ -18,6 +18,7 @@ from .blocks import Block, narrows
 from .heads import mean_loss
 from .masks import causal_mask
 from .positions import rotation
+from .stepwise import Stepwise, is_plain
 from .text_decoder_config import AUTO_MAP, TextDecoderConfig
 
 AUTO_CLASSES = {auto: place.partition(".")[2] for auto, place in AUTO_MAP.items()}
@@ -192,9 +193,7 @@ class TextDecoderForCausalLM(TextDecoderPreTrainedModel, GenerationMixin):
         elif isinstance(logits_to_keep, Tensor) or logits_to_keep:
             last = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             hidden = hidden[:, last]
-        logits = self.lm_head(hidden)
-        if cap := self.config.logit_cap:
-            logits = cap * torch.tanh(logits / cap)
+        logits = self.score(hidden)
         loss = None
         if labels is not None:
             if hidden.shape[:-1] != labels.shape:
@@ -207,6 +206,81 @@ class TextDecoderForCausalLM(TextDecoderPreTrainedModel, GenerationMixin):
             hidden_states=body.hidden_states,
             attentions=body.attentions,
         )
+
+    def score(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) -> (…, vocab), capped as the configuration says."""
+        logits = self.lm_head(hidden)
+        if cap := self.config.logit_cap:
+            logits = cap * torch.tanh(logits / cap)
+        return logits
+
+    def _validate_generated_length(
+        self, generation_config, input_ids_length: int, has_default_max_length: bool
+    ) -> None:
+        """Refuse before the first token what would end after hours, or by chance not at all."""
+        most = self.config.max_position_embeddings
+        if input_ids_length >= most:
+            raise ValueError(
+                f"the model reads at most {most} tokens (max_position_embeddings), but the prompt has "
+                f"{input_ids_length}: cut it to its last {most - 1} or fewer, so that something can be written"
+            )
+        if generation_config.max_length > most:
+            raise ValueError(
+                f"the model reads at most {most} tokens (max_position_embeddings), but prompt and new tokens are "
+                f"{generation_config.max_length}: set max_new_tokens={most - input_ids_length}, or cut the prompt"
+            )
+        super()._validate_generated_length(generation_config, input_ids_length, has_default_max_length)
+
+    def _sample(
+        self,
+        input_ids: Tensor,
+        logits_processor,
+        stopping_criteria,
+        generation_config,
+        synced_gpus: bool = False,
+        streamer=None,
+        **kwargs,
+    ):
+        """What `generate` calls for greedy search and sampling: transformers' loop, through `Stepwise` where nothing
+        but the text is asked for."""
+        given = {name for name, value in kwargs.items() if value is not None}
+        plain = (
+            given <= {"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep"}
+            and kwargs.get("use_cache")
+            and is_plain(kwargs.get("past_key_values"))
+            and not (self.training or synced_gpus or torch.is_autocast_enabled(input_ids.device.type))
+            and not (generation_config.return_dict_in_generate or generation_config.prefill_chunk_size)
+            and self.config._attn_implementation in ("sdpa", "eager")
+        )
+        if not plain:
+            return super()._sample(
+                input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus, streamer, **kwargs
+            )
+        filler = generation_config._pad_token_tensor
+        ends = any(hasattr(one, "eos_token_id") for one in stopping_criteria)
+        going = torch.ones_like(input_ids[:, 0])
+        first = self._prefill(input_ids, generation_config, kwargs)
+        logits, cache = first.logits[:, -1], first.past_key_values
+        room = stopping_criteria.max_length or self.config.max_position_embeddings
+        step = Stepwise(self, cache, room, kwargs.get("attention_mask"))
+        while True:
+            scores = logits_processor(input_ids, logits.to(copy=True, dtype=torch.float32))
+            if generation_config.do_sample:
+                chosen = torch.multinomial(scores.softmax(dim=-1), num_samples=1).squeeze(1)
+            else:
+                chosen = scores.argmax(dim=-1)
+            if ends:
+                chosen = chosen * going + filler.to(chosen.device) * (1 - going)
+            input_ids = torch.cat([input_ids, chosen[:, None]], dim=-1)
+            if streamer is not None:
+                streamer.put(chosen.cpu())
+            going = going & ~stopping_criteria(input_ids, None)
+            if not going.any():
+                break
+            logits = step(chosen)
+        if streamer is not None:
+            streamer.end()
+        return input_ids
 
 
 class TextDecoderForSequenceClassification(TextDecoderPreTrainedModel):
