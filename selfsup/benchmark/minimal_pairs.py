@@ -53,7 +53,7 @@ def judge_all(
         kind_of(name, trust_remote_code=trust_remote_code)
     found = {}
     for name, called in zip(models, labels(models), strict=True):
-        path, key = folder / f"{called.replace('/', ' ').strip()}.json", key_of(name, paradigms)
+        path, key = folder / "judged" / f"{called.replace('/', ' ').strip()}.json", key_of(name, paradigms)
         scores = judged_before(path, key)
         if scores is None:
             score = open_scorer(name, batch_size=batch_size, trust_remote_code=trust_remote_code)
