@@ -174,8 +174,8 @@ def tiny_decoder_config(tiny_config):
     """A text decoder as small as the encoder, whose blocks do something from the start: gradients come through."""
     from selfsup.models.text_decoder import TextDecoderConfig
 
-    shared = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    shared += ("max_position_embeddings", "pad_token_id")
+    shared = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"]
+    shared += ["max_position_embeddings", "pad_token_id"]
     return TextDecoderConfig(**{name: getattr(tiny_config, name) for name in shared}, zero_init_output=False)
 
 

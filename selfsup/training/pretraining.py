@@ -58,7 +58,7 @@ def pretrain(
         accepted_fields(objective.auto_class, model)  # refuses a model without the head, before anything is made
     texts = find_texts(corpus, data, data_root)
     with accelerator.main_process_first():  # the others find tokenizer and cache made
-        name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size, data)  # type: ignore[attr-defined]
+        name = tokenizer or init_from or own_tokenizer(texts[0], output, model.vocab_size, data)
         words = open_tokenizer(name, trust_remote_code)
         if objective.auto_class == "AutoModelForCausalLM":
             words = begin_texts(words)
