@@ -21,8 +21,14 @@ BRIEF = (
     " --train.max_minutes null --train.num_steps 6 --train.eval_every 3 --train.save_every 3 --train.eval_rows 8"
     " --optim.warmup_steps 2 --data.batch_size 4"
 )
-MIRROR = ("stanfordnlp/sst2", "universal_dependencies/en_ewt", "sick", "squadshifts")
+MIRROR = ("nyu-mll/blimp", "stanfordnlp/sst2", "universal_dependencies/en_ewt", "sick", "squadshifts")
 BRIEF_TUNING = " --tune.epochs 2"
+BRIEF_ASKING = {
+    "prompt.py": " --max_examples 4",
+    "in_context.py": " --train.num_steps 6 --train.eval_every 3 --train.save_every 3 --seeds 1"
+    " --problems.num_train 400 --problems.num_fresh 40",
+    "generate.py": " --max_new_tokens 5",
+}
 BRIEF_SCORES = {
     "score.py": " --seeds 1 --tune.epochs 1 --epochs null",
     "compare.py": " --seeds 1 --tune.epochs 1 --epochs null --tune.min_steps 2 --shares '[1.0]'"
@@ -69,6 +75,9 @@ def write_labelled(folder: Path, words: list[str], chance: random.Random) -> Non
             text = chance.choices(words, k=8)
             first, second = " ".join(text), " ".join(text[::-1])
             answer = {"text": [text[2]], "answer_start": [len(" ".join(text[:2])) + 1]}
+            rows["nyu-mll/blimp"].append(
+                {"uid": "order", "linguistics_term": "binding", "sentence_good": first, "sentence_bad": second}
+            )
             rows["stanfordnlp/sst2"].append({"sentence": first, "label": number % 2})
             rows["sick"].append({"sentence_A": first, "sentence_B": second, "label": number % 3})
             rows["universal_dependencies/en_ewt"].append(
@@ -113,6 +122,10 @@ def test_commands_and_python_of_the_readme_run(clone: Path):
         elif "pretrain.py" in command and "--help" not in command:
             fresh = "" if "--init_from" in command else SMALL
             assert "masked-token perplexity" in run(command + BRIEF + fresh, clone)
+        elif "pretrain_decoder.py" in command:
+            assert "bits per byte" in run(command + BRIEF + SMALL, clone)
+        elif name := next((name for name in BRIEF_ASKING if name in command), None):
+            assert run(command + BRIEF_ASKING[name], clone)
         elif "finetune.py" in command:
             assert "without learning" in run(command + BRIEF_TUNING, clone)
         elif name := next((name for name in BRIEF_SCORES if name in command), None):
