@@ -24,13 +24,16 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, tokens, hidden) -> (batch, tokens, hidden)."""
-        inner = self.input(hidden)
+        return self.output(self.between(self.input(hidden)))
+
+    def between(self, inner: Tensor) -> Tensor:
+        """(…, inner width, twice where it is gated) -> (…, inner width)."""
         if self.activation == "geglu":
             inner, gate = inner.chunk(2, dim=-1)
-            return self.output(nn.functional.gelu(inner) * gate)
+            return nn.functional.gelu(inner) * gate
         if self.activation == "relu2":
-            return self.output(nn.functional.relu(inner).square())
-        return self.output(nn.functional.gelu(inner))
+            return nn.functional.relu(inner).square()
+        return nn.functional.gelu(inner)
 
 
 class Block(GradientCheckpointingLayer):

@@ -64,7 +64,7 @@ class TextDecoderModel(TextDecoderPreTrainedModel):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
         for block in self.blocks:  # told here: transformers initialises no module that has no weights of its own
             for half in (block.attention, block.feed_forward):
-                half.output.starts_at_zero = config.zero_init_output
+                half.output.starts_at_zero = config.zero_init_output  # type: ignore[union-attr]
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -193,7 +193,7 @@ class TextDecoderForCausalLM(TextDecoderPreTrainedModel, GenerationMixin):
         elif isinstance(logits_to_keep, Tensor) or logits_to_keep:
             last = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             hidden = hidden[:, last]
-        logits = self.score(hidden)
+        logits = self.cap(self.lm_head(hidden))
         loss = None
         if labels is not None:
             if hidden.shape[:-1] != labels.shape:
@@ -207,12 +207,11 @@ class TextDecoderForCausalLM(TextDecoderPreTrainedModel, GenerationMixin):
             attentions=body.attentions,
         )
 
-    def score(self, hidden: Tensor) -> Tensor:
-        """(…, hidden) -> (…, vocab), capped as the configuration says."""
-        logits = self.lm_head(hidden)
-        if cap := self.config.logit_cap:
-            logits = cap * torch.tanh(logits / cap)
-        return logits
+    def cap(self, logits: Tensor) -> Tensor:
+        """Scores of the vocabulary, kept within bounds as the configuration says."""
+        if (cap := self.config.logit_cap) is None:
+            return logits
+        return cap * torch.tanh(logits / cap)
 
     def _validate_generated_length(
         self, generation_config, input_ids_length: int, has_default_max_length: bool
