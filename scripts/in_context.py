@@ -50,7 +50,8 @@ def main(
             export(players["model"], words, run / "model")
         measured.append({kind: in_context.measure(players["model"], asked, words) for kind, asked in fresh.items()})
     if accelerator.is_main_process:
-        in_context.summarise_problems(measured, problems, output, title=f"learning from the prompt, {seeds} seeds")
+        title = f"a decoder that learns from its prompt, {seeds} seeds"
+        in_context.summarise_problems(measured, fresh, problems, output, title=title)
 
 
 if __name__ == "__main__":

@@ -141,10 +141,24 @@ def draw_problems(seed: int, number: int, config: ProblemConfig, *, kin: bool = 
 def fresh_problems(config: ProblemConfig) -> dict[str, Problems]:
     """What is measured on, by what is held out.
 
-    `MET`: the mapping is new, and so is the order; any two of the names have stood together in training. `KIN`: besides
-    that, no two of the names ever have.
+    `MET`: the mapping of no problem is that of one in training; its names have stood together there, two by two. `KIN`:
+    no two of its names ever have. So a model that tells names apart only from those that it has met them with fails.
+
+    Raises:
+        ValueError: so few mappings are possible that training holds nearly all of them.
     """
-    return {name: draw_problems(FRESH, config.num_fresh, config, kin=name == KIN) for name in (MET, KIN)}
+    learnt = set(draw_problems(TRAIN, config.num_train, config).mappings())
+    fresh = {}
+    for kind in (MET, KIN):
+        drawn = draw_problems(FRESH, 2 * config.num_fresh, config, kin=kind == KIN)
+        new = [row for row, mapping in enumerate(drawn.mappings()) if mapping not in learnt][: config.num_fresh]
+        if len(new) < config.num_fresh:
+            raise ValueError(
+                f"{config.num_fresh} problems with a mapping that training lacks are wanted, but of twice as many only "
+                f"{len(new)} were new: raise min_names and max_names, or lower num_train"
+            )
+        fresh[kind] = Problems(drawn.names[new], drawn.labels[new])
+    return fresh
 
 
 def word_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -289,26 +303,30 @@ def by_times_shown(hits: np.ndarray, shown: np.ndarray) -> dict[int, Interval]:
 
 
 def summarise_problems(
-    measured: Sequence[Mapping[str, Mapping[str, np.ndarray]]], config: ProblemConfig, folder: Path, *, title: str
+    measured: Sequence[Mapping[str, Mapping[str, np.ndarray]]],
+    fresh: Mapping[str, Problems],
+    config: ProblemConfig,
+    folder: Path,
+    *,
+    title: str,
 ) -> dict[str, Any]:
     """Print how accuracy grows with examples, and leave results.json and in_context.png.
 
     Args:
-        measured: for each seed, by the names of `fresh_problems`, what `measure` returned.
+        measured: for each seed, by the names of `fresh`, what `measure` returned.
+        fresh: of `fresh_problems`.
         config: of the problems.
         folder: where they go.
         title: of the picture.
     Returns:
         `chance`, `seeds`, `problems`, and by what is held out: (mean, low, high) `by_examples` and `by_times_shown`
-        for each way of asking, `gain` over no examples, `known_mappings` (how many fresh problems have a mapping that
-        occurs in training).
+        for each way of asking, `gain` over no examples, what a `perfect_reader` gets, and shares `by_seed`.
     """
     from selfsup.pictures.efficiency import draw_bands  # here: matplotlib takes seconds, and --help draws nothing
 
-    learnt = set(draw_problems(TRAIN, config.num_train, config).mappings())
     results: dict[str, Any] = {"chance": 1 / len(LABELS), "seeds": len(measured), "problems": asdict(config)}
     panels: dict[str, dict[str, list]] = {}
-    for kind, problems in fresh_problems(config).items():
+    for kind, problems in fresh.items():
         shown = problems.times_shown()
         hits = {name: np.stack([seed[kind][name] for seed in measured]) for name in (READ, SHUFFLED, ZERO_SHOT)}
         found = {name: by_examples(rows) for name, rows in hits.items()}
@@ -319,17 +337,18 @@ def summarise_problems(
             "gain": by_examples(hits[READ], hits[ZERO_SHOT]),
             "perfect_reader": dict(enumerate(perfect.tolist())),
             "by_seed": hits[READ].mean(axis=1).tolist(),
-            "known_mappings": sum(mapping in learnt for mapping in problems.mappings()),
         }
-        panels[kind] = {name: [(k, *figure) for k, figure in line.items()] for name, line in found.items()}
-        panels[kind][PERFECT] = [(k, share, share, share) for k, share in enumerate(perfect)]
+        lines = {name: [(k, *figure) for k, figure in line.items()] for name, line in found.items()}
+        panels[f"share right, {kind}"] = lines | {
+            PERFECT: [(k, share, share, share) for k, share in enumerate(perfect)]
+        }
         print(f"\n{kind}, {len(problems.names):,} fresh problems, {len(measured)} seeds (95 % interval)")
         print(table(_rows(found, perfect)))
         print("\nby how often the name was shown before")
         print(table(_rows(results[kind]["by_times_shown"])))
     draw_bands(
         panels, folder / "in_context.png", title=title, across="examples in the prompt", logarithmic=False,
-        baselines={kind: ("chance", 1 / len(LABELS)) for kind in panels},
+        baselines={panel: ("chance", 1 / len(LABELS)) for panel in panels},
     )  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results, indent=1))
     print(f"\npicture  {folder / 'in_context.png'}\nfigures  {folder / 'results.json'}")
