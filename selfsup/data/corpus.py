@@ -119,6 +119,7 @@ def open_corpus(
     cache_dir: Path,
     language: str = "en",
     raw: bool = False,
+    spaced: bool = False,
     quiet: bool = False,
 ) -> Corpus:
     """The cache of a text under a tokenizer; made at the first call, opened at later ones.
@@ -131,6 +132,7 @@ def open_corpus(
         cache_dir: folder of all caches; each gets a folder of its own in it.
         language: rules of the sentence splitter.
         raw: take the text as it stands; a line stands for a sentence, its break included.
+        spaced: put a space before every sentence but the first of a document, for an `encode` that `needs_spaces`.
         quiet: show no progress bar.
     Returns:
         the open corpus.
@@ -139,13 +141,15 @@ def open_corpus(
         OSError: the cache cannot be written.
     """
     key = hashlib.blake2b(
-        json.dumps([FORMAT, text.fingerprint, tokenizer_fingerprint, "raw" if raw else language]).encode(),
+        json.dumps(
+            [FORMAT, text.fingerprint, tokenizer_fingerprint, "raw" if raw else language, *["spaced"] * spaced]
+        ).encode(),
         digest_size=8,
     ).hexdigest()
     folder = cache_dir / f"corpus-{key}"
     meta = _whole(folder)
     if meta is None:
-        _make(text, encode, vocab_size, None if raw else language, folder, quiet=quiet)
+        _make(text, encode, vocab_size, None if raw else language, folder, spaced=spaced, quiet=quiet)
         meta = _whole(folder)
         assert meta
     tokens, sentences, documents = (
@@ -165,7 +169,9 @@ def _whole(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _make(text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, quiet: bool) -> None:
+def _make(
+    text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, spaced: bool, quiet: bool
+) -> None:
     """Write a cache beside and rename it: it is whole, or not there."""
     cache_dir = folder.parent
     try:
@@ -184,7 +190,7 @@ def _make(text: Text, encode, vocab_size: int, language: str | None, folder: Pat
                     print(f"the cache {folder} is cut off or of an earlier version: it is made anew")
                     shutil.rmtree(partial)
                     partial.mkdir()
-            _write(text, encode, vocab_size, language, partial, quiet=quiet)
+            _write(text, encode, vocab_size, language, partial, spaced=spaced, quiet=quiet)
             partial.rename(folder)
     except OSError as error:
         if _whole(folder) is None:  # else another process was faster, with the same content
@@ -202,7 +208,9 @@ def _sweep(cache_dir: Path) -> None:
             sign.unlink(missing_ok=True)
 
 
-def _write(text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, quiet: bool) -> None:
+def _write(
+    text: Text, encode, vocab_size: int, language: str | None, folder: Path, *, spaced: bool, quiet: bool
+) -> None:
     """Stream a text into the three files of a cache; memory does not grow with the text."""
     dtypes = {"tokens": "uint16" if vocab_size <= 2**16 else "uint32", "sentences": "int64", "documents": "int64"}
     total, document = 0, -1
@@ -211,6 +219,9 @@ def _write(text: Text, encode, vocab_size: int, language: str | None, folder: Pa
         stack.enter_context(bar)
         files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in dtypes}
         for number, sentences in _sentences(text, language):
+            if spaced:
+                opens = number != document  # a later piece of a document goes on with it
+                sentences = [s if opens and not place else f" {s}" for place, s in enumerate(sentences)]
             pieces = encode(sentences)
             sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
             sizes = sizes[sizes > 0]

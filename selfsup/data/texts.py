@@ -15,7 +15,7 @@ from selfsup.data.plan import Plan, Stage
 from selfsup.data.sentences import LANGUAGES
 from selfsup.data.sources import Text, find_text
 from selfsup.tokenization.characters import train_characters
-from selfsup.tokenization.encode import batch_encoder, fingerprint
+from selfsup.tokenization.encode import adds_spaces, batch_encoder, fingerprint, needs_spaces
 from selfsup.tokenization.train import train_tokenizer
 
 
@@ -166,9 +166,15 @@ def open_plans(
     Returns:
         the plan of training and that of validation.
     Raises:
-        ValueError: there is too little text.
+        ValueError: there is too little text, or the tokenizer cannot give it back as it stands.
     """
     encode, mark = batch_encoder(tokenizer), fingerprint(tokenizer)
+    if config.raw and adds_spaces(encode):
+        raise ValueError(
+            "text as it stands (raw) wants pieces that add no spaces, but this tokenizer puts one before every line: "
+            "set --data.pieces character, or --data.raw false"
+        )
+    spaced = not config.raw and needs_spaces(encode)
 
     def cached(text: Text) -> Corpus:
         return open_corpus(
@@ -179,6 +185,7 @@ def open_plans(
             cache_dir=config.cache(),
             language=config.language,
             raw=config.raw,
+            spaced=spaced,
         )
 
     corpus, held_out = cached(texts[0]), cached(texts[1]) if texts[1] else None

@@ -53,6 +53,31 @@ def batch_encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], l
     return encode
 
 
+def needs_spaces(encode: Callable[[list[str]], list[list[int]]]) -> bool:
+    """Whether texts that are encoded one by one lose the space between them, as byte-level and character pieces do.
+
+    Args:
+        encode: texts -> ids, see `batch_encoder`.
+    Returns:
+        False where pieces mark the start of every text ("▁") or no space at all (WordPiece).
+    Example:
+        >>> needs_spaces(batch_encoder(AutoTokenizer.from_pretrained("openai-community/gpt2")))  # doctest: +SKIP
+        True
+    """
+    apart, together = encode(["a", "b"]), encode(["a b"])
+    return [*chain(*apart)] != [*chain(*together)]
+
+
+def adds_spaces(encode: Callable[[list[str]], list[list[int]]]) -> bool:
+    """Whether lines that are encoded one by one gain a mark of a space, so that they do not come back as they were.
+
+    Args:
+        encode: texts -> ids, see `batch_encoder`.
+    """
+    apart, together = encode(["a\n", "b"]), encode(["a\nb"])
+    return [*chain(*apart)] != [*chain(*together)]
+
+
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Name a tokenizer by all that decides its ids: the same name, the same ids.
 

@@ -51,12 +51,13 @@ def summarise(
     if "next_token" in score.losses:
         asked = targets_of(held_out.corpus, held_out.epoch(eval_rows), objective)
         members = getattr(objective, "members", [objective])
-        num_bytes = next(member for member in members if member.name == "next_token").piece_bytes[asked].sum()
+        # An int of Python's own: what is reckoned with numpy's is written to YAML as a pickle, which the Hub refuses.
+        num_bytes = int(next(member for member in members if member.name == "next_token").piece_bytes[asked].sum())
         counts = plan.corpus.counts(plan.regions)
         unigram = unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective)
         bits = len(asked) / math.log(2) / max(num_bytes, 1)  # a byte, for each nat of a token
         figures |= {"unigram_perplexity": math.exp(unigram), "unigram_bits_per_byte": unigram * bits}
-        figures |= {"validation_bits_per_byte": score.losses["next_token"] * bits, "validation_bytes": int(num_bytes)}
+        figures |= {"validation_bits_per_byte": score.losses["next_token"] * bits, "validation_bytes": num_bytes}
         told = f"{score.perplexity('next_token'):.1f}", f"{math.exp(unigram):.1f}  (unigram)"
         rows.append(("next-token perplexity", *told))
         rows.append(("loss in nats a token", f"{score.losses['next_token']:.4f}", f"{unigram:.4f}  (unigram)"))

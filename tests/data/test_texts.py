@@ -9,6 +9,8 @@ from transformers import AutoTokenizer
 from selfsup.data.plan import Stage
 from selfsup.data.sources import find_text
 from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer, read_paragraphs
+from selfsup.tokenization.characters import train_characters
+from selfsup.tokenization.encode import adds_spaces, batch_encoder, needs_spaces
 
 
 @pytest.fixture
@@ -114,3 +116,26 @@ def test_below_a_folder_of_splits_nothing_is_read_twice(tmp_path):
     assert [piece for _, piece in training.pieces()] == ["This is train.txt."]
     assert validation is not None
     assert [piece for _, piece in validation.pieces()] == ["This is validation.txt."]
+
+
+class TestSpaces:
+    """Sentences are encoded one by one; the text that comes back has the spaces between them."""
+
+    def test_which_pieces_lose_or_add_them(self, tiny_tokenizer, tmp_path):
+        ours, characters = batch_encoder(tiny_tokenizer), batch_encoder(train_characters(["a b\n"], tmp_path))
+        assert not needs_spaces(ours)
+        assert adds_spaces(ours)
+        assert needs_spaces(characters)
+        assert not adds_spaces(characters)
+
+    def test_characters_of_clean_text_keep_them(self, tmp_path):
+        (tmp_path / "a.txt").write_text("One is here. Two is there.\n\nThree is gone. Four too.\n")
+        words = train_characters(["One is here. Two is there. Three is gone. Four too."], tmp_path / "words")
+        data = DataConfig(cache_dir=tmp_path / "cache", validation_share=0.5)
+        plan, _ = open_plans(find_texts(str(tmp_path / "a.txt"), data), words, data, 1, pack=True, seed=0)
+        assert words.decode(plan.corpus.tokens) == "One is here. Two is there. Three is gone. Four too."
+
+    def test_raw_text_wants_pieces_that_add_none(self, tiny_text_folder, tiny_tokenizer, tmp_path):
+        data = DataConfig(cache_dir=tmp_path, raw=True)
+        with pytest.raises(ValueError, match="this tokenizer puts one before every line"):
+            open_plans(find_texts(str(tiny_text_folder), data), tiny_tokenizer, data, 1, pack=True, seed=0)
