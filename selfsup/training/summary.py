@@ -62,7 +62,7 @@ def summarise(
         rows.append(("next-token perplexity", *told))
         rows.append(("loss in nats a token", f"{score.losses['next_token']:.4f}", f"{unigram:.4f}  (unigram)"))
         told = f"{figures['validation_bits_per_byte']:.3f}", f"{unigram * bits:.3f}  (unigram)"
-        rows.append((f"bits per byte of {num_bytes:,} held out", *told))
+        rows.append((f"bits per byte, {num_bytes:,} bytes scored", *told))
     for name in (name for name in score.hits if score.counts[name]):
         low, high = score.interval(name)
         blind = figures.get(f"validation_{name}_blind_accuracy")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from selfsup.data.plan import Plan, Stage
-from selfsup.objectives import Joint, MaskedTokens, SentenceOrder
+from selfsup.objectives import Joint, MaskedTokens, NextToken, SentenceOrder
 from selfsup.training.evaluation import Score, unigram_loss
 from selfsup.training.summary import peak_memory_gib, summarise, table
 
@@ -53,6 +53,26 @@ def test_a_run_stands_beside_what_needs_no_learning(tiny_corpus, tiny_tokenizer,
     assert f"masked-token perplexity 9.0 {unigram:.1f} (unigram)" in printed
     low, high = score.interval("order")
     assert f"75.0 % ({100 * low:.1f} to {100 * high:.1f}) 47.5 % (always the same)" in printed
+
+
+def test_bits_per_byte_of_a_decoder(tiny_corpus, tiny_tokenizer, tiny_decoder_config, tmp_path):
+    objective = Joint({"next": NextToken()})
+    objective.bind(tiny_tokenizer, tiny_decoder_config)
+    training, held = tiny_corpus.split(0.2)
+    plan, held_out = (Plan(tiny_corpus, part, stages=[Stage(64, 4)], **objective.reading) for part in (training, held))
+    asked = sum(stop - start for start, stop in held) + len(held)  # and where documents end
+    (tmp_path / "metrics.jsonl").write_text("")
+    score = Score({"next_token": math.log(2)}, {"next_token": 1}, {"next_token": asked}, {"next_token": 1.0})
+
+    figures = summarise(score, plan, held_out, objective, 10**6, tmp_path)
+
+    text = [tiny_tokenizer.convert_ids_to_tokens(tiny_corpus.tokens[a:b].tolist()) for a, b in held]
+    one_byte = re.compile("<0x[0-9A-F]{2}>")
+    num_bytes = sum(len(one_byte.sub("x", piece).replace("\u2581", " ").encode()) for part in text for piece in part)
+    assert any(one_byte.fullmatch(piece) for part in text for piece in part)
+    assert figures["validation_bytes"] == num_bytes
+    assert figures["validation_bits_per_byte"] == pytest.approx(asked / num_bytes)  # one bit a token
+    assert type(figures["validation_bits_per_byte"]) is float  # a card would hold a number of numpy as a pickle
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="VmHWM is Linux's")
