@@ -12,7 +12,7 @@ from selfsup.data.sources import Text
 from selfsup.data.texts import DataConfig, open_plans
 from selfsup.generation.likelihood import beginning, running_log_probs
 from selfsup.metrics.bootstrap import bootstrap
-from selfsup.tokenization.characters import piece_bytes
+from selfsup.tokenization.encode import piece_bytes
 from selfsup.training.summary import table
 
 SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences

@@ -18,6 +18,11 @@ from selfsup.tokenization.characters import train_characters
 from selfsup.tokenization.encode import adds_spaces, batch_encoder, fingerprint, needs_spaces
 from selfsup.tokenization.train import train_tokenizer
 
+_RAW = (
+    "text as it stands (raw) wants pieces that add no spaces, but this tokenizer puts one before every line: set "
+    "--data.pieces character, or --data.raw false"
+)
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -110,10 +115,12 @@ def own_tokenizer(text: Text, run: Path, vocab_size: int, data: DataConfig | Non
     Returns:
         its folder.
     Raises:
-        ValueError: there is too little text for so many pieces.
+        ValueError: there is too little text for so many pieces, or they would add spaces to text as it stands.
         OSError: the folder cannot be written to.
     """
     data = data or DataConfig()
+    if data.raw and data.pieces != "character":
+        raise ValueError(_RAW)
     folder, learnt = run / "tokenizer", f"{text.fingerprint} {vocab_size}"
     learnt += f" {data.pieces} raw={data.raw}" if data.raw or data.pieces != "unigram" else ""
     mark = folder / "learnt_from"  # an earlier try in this folder may have had other text or another size
@@ -170,10 +177,7 @@ def open_plans(
     """
     encode, mark = batch_encoder(tokenizer), fingerprint(tokenizer)
     if config.raw and adds_spaces(encode):
-        raise ValueError(
-            "text as it stands (raw) wants pieces that add no spaces, but this tokenizer puts one before every line: "
-            "set --data.pieces character, or --data.raw false"
-        )
+        raise ValueError(_RAW)
     spaced = not config.raw and needs_spaces(encode)
 
     def cached(text: Text) -> Corpus:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from selfsup.objectives.objective import Batch, Example, Objective, accepted_fields
-from selfsup.tokenization.characters import piece_bytes
+from selfsup.tokenization.encode import piece_bytes
 
 
 class NextToken(Objective):

@@ -1,13 +1,12 @@
-"""Tokenizers whose pieces are characters, and the bytes that any tokenizer's pieces stand for."""
+"""Tokenizers whose pieces are characters."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from selfsup.tokenization.train import MARK, SPECIAL
+from selfsup.tokenization.train import SPECIAL
 
 
 def train_characters(texts: Iterable[str], folder: str | Path) -> PreTrainedTokenizerFast:
@@ -46,36 +45,3 @@ def train_characters(texts: Iterable[str], folder: str | Path) -> PreTrainedToke
     )  # fmt: skip
     tokenizer.save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder)
-
-
-def begin_texts(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Let a tokenizer of ours frame text as a decoder reads it: [CLS] in front and nothing behind, so that a prompt can
-    be gone on with. Others stay as they are.
-
-    Args:
-        tokenizer: changed in place; its `bos_token` is [CLS] then, its `eos_token` [SEP].
-    """
-    if tokenizer.bos_token is None and tokenizer.cls_token is not None and tokenizer.sep_token is not None:
-        begin = tokenizer.cls_token
-        tokenizer.bos_token, tokenizer.eos_token = begin, tokenizer.sep_token
-        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{begin} $A", pair=f"{begin} $A $B:1", special_tokens=[(begin, tokenizer.bos_token_id)]
-        )
-    return tokenizer
-
-
-def piece_bytes(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """(vocab) int64: how many bytes of UTF-8 each piece stands for; none for special tokens.
-
-    Args:
-        tokenizer: of ours, or one that writes a space as U+2581, or, as GPT-2's does, each byte as a character.
-    """
-    sizes = np.zeros(len(tokenizer), dtype=np.int64)
-    by_byte = "ByteLevel" in str(tokenizer.backend_tokenizer.pre_tokenizer)
-    special = set(tokenizer.all_special_ids)
-    for piece, number in tokenizer.get_vocab().items():
-        if number in special:
-            continue
-        is_byte = len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
-        sizes[number] = 1 if is_byte else len(piece) if by_byte else len(piece.replace(MARK, " ").encode())
-    return sizes

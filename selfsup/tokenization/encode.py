@@ -1,4 +1,4 @@
-"""Turn running text into ids, as fast as the tokenizer allows, and name a tokenizer by what it does."""
+"""Turn running text into ids, as fast as the tokenizer allows; name a tokenizer by what it does, weigh its pieces."""
 
 import hashlib
 import json
@@ -7,10 +7,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sentencepiece
 from transformers import PreTrainedTokenizerBase
 
-from selfsup.tokenization.train import SENTENCEPIECE_FILE, convert, cut, escape
+from selfsup.tokenization.train import MARK, SENTENCEPIECE_FILE, convert, cut, escape
 
 
 def batch_encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[list[int]]]:
@@ -76,6 +77,23 @@ def adds_spaces(encode: Callable[[list[str]], list[list[int]]]) -> bool:
     """
     apart, together = encode(["a\n", "b"]), encode(["a\nb"])
     return [*chain(*apart)] != [*chain(*together)]
+
+
+def piece_bytes(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """(vocab) int64: how many bytes of UTF-8 each piece stands for; none for special tokens.
+
+    Args:
+        tokenizer: of ours, or one that writes a space as U+2581, or, as GPT-2's does, each byte as a character.
+    """
+    sizes = np.zeros(len(tokenizer), dtype=np.int64)
+    by_byte = "ByteLevel" in str(tokenizer.backend_tokenizer.pre_tokenizer)
+    special = set(tokenizer.all_special_ids)
+    for piece, number in tokenizer.get_vocab().items():
+        if number in special:
+            continue
+        is_byte = len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+        sizes[number] = 1 if is_byte else len(piece) if by_byte else len(piece.replace(MARK, " ").encode())
+    return sizes
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

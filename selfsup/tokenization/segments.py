@@ -1,8 +1,10 @@
-"""Put special tokens around one or two segments, as the tokenizer's own template does, without a tokenizer."""
+"""Put special tokens around one or two segments, as the tokenizer's template does, or in front alone for decoders."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from tokenizers import processors
+from transformers import PreTrainedTokenizerBase
 
 
 def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int, *, gap: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -29,3 +31,19 @@ def frame(segments: Sequence[np.ndarray], cls_id: int, sep_id: int, *, gap: int 
     input_ids = np.concatenate([[cls_id], *closed[::-1]])
     token_type_ids = np.repeat([0, 1][: len(segments)], [len(segment) for segment in closed[::-1]])
     return input_ids.astype(np.int64), np.concatenate([[0], token_type_ids])
+
+
+def begin_texts(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Let a tokenizer of ours frame text as a decoder reads it: [CLS] in front and nothing behind, so that a prompt can
+    be gone on with. Others stay as they are.
+
+    Args:
+        tokenizer: changed in place; its `bos_token` is [CLS] then, its `eos_token` [SEP].
+    """
+    if tokenizer.bos_token is None and tokenizer.cls_token is not None and tokenizer.sep_token is not None:
+        begin = tokenizer.cls_token
+        tokenizer.bos_token, tokenizer.eos_token = begin, tokenizer.sep_token
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A", pair=f"{begin} $A $B:1", special_tokens=[(begin, tokenizer.bos_token_id)]
+        )
+    return tokenizer

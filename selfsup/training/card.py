@@ -13,15 +13,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
 from selfsup.training.checkpoint import STATE_FILE, checkpoints
+from selfsup.training.loading import how_to_load
 from selfsup.training.record import Text, placeless, read_record, training_text
 
-# With a hidden word, to try a model with.
-_SENTENCES = {
-    "en": "We must protect the {} of our people.",
-    "de": "Das Haus steht am Ende der {}.",
-    "fr": "La maison est au bout de la {}.",
-    "es": "La casa está al final de la {}.",
-}
 # What `pipeline` calls what an answer of pretraining can be used for, and the Auto class that opens it.
 _TASKS = {
     "tokens": "fill-mask",
@@ -33,11 +27,6 @@ _TASKS = {
 _USES = {
     "fill-mask": "It fills in hidden words, and ",
     "token-classification": "It tells tokens that a small generator made up from original ones, and ",
-}
-_AUTO_CLASSES = {
-    "fill-mask": "AutoModelForMaskedLM",
-    "token-classification": "AutoModelForTokenClassification",
-    "text-generation": "AutoModelForCausalLM",
 }
 _MARKER = re.compile(r"\n<!-- selfsup card (?P<digest>[0-9a-f]{16}) of (?P<name>.+): .*-->\n$")
 
@@ -81,7 +70,7 @@ def write_card(
     front = front_matter(title, arguments, figures, text, language=language, license=license)
     parts = [
         _opening(config, num_parameters(folder), arguments, text, front.pipeline_tag),
-        _loading(name, config, front.pipeline_tag, language),
+        how_to_load(name, config, front.pipeline_tag, language),
         _results(header, figures, arguments, text, resumed=any(run.glob("run.[0-9]*.yaml"))),
         _training(run, header, arguments, figures, text, has_curves=(folder / "curves.png").exists()),
         _licences(license, data_license or text.license, text, front.base_model, arguments.get("init_from")),
@@ -206,66 +195,6 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
         + "\n\n"
         "This card was generated from the record of the run."
     )
-
-
-def _loading(name: str, config: Mapping[str, Any], task: str | None, language: str) -> str:
-    remote = "auto_map" in config
-    trust = ", trust_remote_code=True" if remote else ""
-    auto = _AUTO_CLASSES.get(task or "", "AutoModel")
-    lines = ["## How to load it", ""]
-    if remote:
-        lines += [
-            "With `torch` and `transformers` alone. The code of the model lies beside its weights, so `transformers` "
-            "wants `trust_remote_code=True`; for the tokenizer too, because it reads the configuration first.",
-            "",
-        ]
-    lines += [
-        "```python",
-        f"from transformers import {auto}, AutoTokenizer",
-        "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{name}"{trust})',
-        f'model = {auto}.from_pretrained("{name}"{trust})',
-        "```",
-    ]
-    if task == "fill-mask":
-        sentence = _SENTENCES.get(language, "{}").format("{fill.tokenizer.mask_token}")
-        lines += [
-            "",
-            "```python",
-            "from transformers import pipeline",
-            "",
-            f'fill = pipeline("fill-mask", "{name}"{trust})',
-            f'for guess in fill(f"{sentence}"):',
-            "    print(f\"{guess['score']:.1%}  {guess['token_str']}\")",
-            "```",
-        ]
-    if task == "text-generation":
-        lines += [
-            "",
-            "```python",
-            "from transformers import pipeline",
-            "",
-            f'write = pipeline("text-generation", "{name}"{trust})',
-            'print(write("At last", max_new_tokens=40, do_sample=True, top_p=0.9)[0]["generated_text"])',
-            "```",
-        ]
-    if remote:
-        others = ", ".join(f"`{kind}`" for kind in config["auto_map"] if kind not in ("AutoConfig", auto))
-        lines += [
-            "",
-            f"The same files open as {others}; heads that were not trained start afresh.",
-            "",
-            "With `selfsup` installed, nothing remote has to be trusted:",
-            "",
-            "```python",
-            "import selfsup.models  # makes the Auto classes know the model",
-            f"from transformers import {auto}, AutoTokenizer",
-            "",
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
-            f'model = {auto}.from_pretrained("{name}")',
-            "```",
-        ]
-    return "\n".join(lines)
 
 
 def _results(

@@ -8,7 +8,7 @@ from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
 from selfsup.objectives import Joint, Objective
 from selfsup.objectives.objective import accepted_fields
 from selfsup.optim.optimizers import OptimConfig
-from selfsup.tokenization.characters import begin_texts
+from selfsup.tokenization.segments import begin_texts
 from selfsup.training.command import start
 from selfsup.training.export import HubConfig, build_players, open_tokenizer, publish
 from selfsup.training.loop import TrainConfig, fit

@@ -139,3 +139,6 @@ class TestSpaces:
         data = DataConfig(cache_dir=tmp_path, raw=True)
         with pytest.raises(ValueError, match="this tokenizer puts one before every line"):
             open_plans(find_texts(str(tiny_text_folder), data), tiny_tokenizer, data, 1, pack=True, seed=0)
+        with pytest.raises(ValueError, match=r"set --data\.pieces character"):  # before it is trained
+            own_tokenizer(find_text(str(tiny_text_folder)), tmp_path / "run", 384, data)
+        assert not (tmp_path / "run").exists()

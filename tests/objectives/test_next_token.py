@@ -9,7 +9,9 @@ import torch
 from selfsup.data.plan import Plan, Stage
 from selfsup.models.text_decoder import TextDecoderForCausalLM
 from selfsup.objectives import MaskedTokens, NextToken
-from selfsup.tokenization.characters import begin_texts, piece_bytes, train_characters
+from selfsup.tokenization.characters import train_characters
+from selfsup.tokenization.encode import piece_bytes
+from selfsup.tokenization.segments import begin_texts
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 from selfsup.training.evaluation import targets_of
 
