@@ -6,7 +6,11 @@ from typing import Any
 # Not imported here: `evaluate` takes seconds, and training needs intervals of shares alone.
 FILES = {
     "Accuracy": "accuracy",
+    "Attachment": "attachment",
+    "Bleu": "bleu",
+    "Chrf": "chrf",
     "Correlation": "correlation",
+    "ExactMatch": "exact_match",
     "F1": "f1",
     "Matthews": "matthews",
     "SpanF1": "span_f1",

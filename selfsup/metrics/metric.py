@@ -128,6 +128,30 @@ def check_words(predictions: Sequence[Sequence[Any]], references: Sequence[Seque
             )
 
 
+def check_texts(predictions: Sequence[Any], references: Sequence[Any]) -> list[tuple[str, list[str]]]:
+    """Refuse texts that cannot be compared, each with one text or with several.
+
+    Args:
+        predictions: a text for each example; an empty one is a wrong one.
+        references: a text for each, or a list of texts, each of which is right.
+    Returns:
+        each prediction with a list of its references.
+    Raises:
+        ValueError: none, more of one than of the other, or something that is no text.
+    """
+    check_pairs(predictions, references)
+    pairs = []
+    for row, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        several = reference if isinstance(reference, list | tuple) else [reference]
+        if not several or not all(isinstance(text, str) for text in (prediction, *several)):
+            raise ValueError(
+                "a text and the text or texts that it may be are wanted, but "
+                f"{prediction!r} and {reference!r} came for example {row}"
+            )
+        pairs.append((prediction, list(several)))
+    return pairs
+
+
 def check_kinds(predictions: Sequence[Any], references: Sequence[Any]) -> None:
     """Refuse names on one side and numbers on the other, which never agree.
 
@@ -148,6 +172,12 @@ def check_kinds(predictions: Sequence[Any], references: Sequence[Any]) -> None:
 def both(feature: Any) -> datasets.Features:
     """Predictions and references of the same kind."""
     return datasets.Features({"predictions": feature, "references": feature})
+
+
+def one_or_several() -> list[datasets.Features]:
+    """Texts against a list of texts each, or against one text each; lists first, for evaluate makes one text of any."""
+    text = datasets.Value("string")
+    return [datasets.Features({"predictions": text, "references": side}) for side in (datasets.List(text), text)]
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -20,6 +20,9 @@ import selfsup.metrics
 from selfsup.metrics.metric import TallyMetric
 
 NAMES = ["B-place", "I-place", "O"]  # labels, tags and answers at once
+TEXTS = ["The old house stands by the river.", "An old mill stands by the river!", "Nobody lives in the house by it."]
+TREES = ["We nsubj+1 saw root+0 it obj-1", "Rain nsubj+1 fell root+0", "No det+1 one nsubj+1 saw root+0 us obj-1"]
+DRAWN = {"Attachment": TREES, "Bleu": TEXTS, "Chrf": TEXTS}  # what texts are drawn from; names elsewhere
 EXAMPLES = 41
 
 
@@ -33,11 +36,11 @@ def found() -> list[type[TallyMetric]]:
     return sorted(kinds, key=lambda kind: kind.__name__)
 
 
-def value(feature: Any, rng: Generator) -> Any:
-    """Something of a kind that a metric takes."""
+def value(feature: Any, rng: Generator, texts: list[str], least: int = 0) -> Any:
+    """Something of a kind that a metric takes; lists are as long as `least`, or longer."""
     if isinstance(feature, datasets.List):
-        return [value(feature.feature, rng) for _ in range(rng.integers(5))]
-    drawn = {"string": rng.choice(NAMES).item(), "int64": int(rng.integers(3)), "float64": float(rng.integers(9))}
+        return [value(feature.feature, rng, texts) for _ in range(rng.integers(least, 5))]
+    drawn = {"string": rng.choice(texts).item(), "int64": int(rng.integers(3)), "float64": float(rng.integers(9))}
     return drawn[feature.dtype]
 
 
@@ -48,11 +51,11 @@ def perfect(features: datasets.Features, reference: Any) -> Any:
     return reference[0] if reference else ""
 
 
-def spoilt(features: datasets.Features, prediction: Any, rng: Generator) -> Any:
+def spoilt(features: datasets.Features, prediction: Any, rng: Generator, texts: list[str]) -> Any:
     """Another prediction of the same length."""
     if isinstance(prediction, list):
-        return [value(features["predictions"].feature, rng) for _ in prediction]
-    return value(features["predictions"], rng)
+        return [value(features["predictions"].feature, rng, texts) for _ in prediction]
+    return value(features["predictions"], rng, texts)
 
 
 @pytest.fixture(
@@ -65,9 +68,12 @@ def case(request):
     features, rng = kind.takes[number], default_rng(0)
     labels = list(range(3)) if "int64" in str(features) else NAMES
     options = {"labels": labels} if "labels" in inspect.signature(kind).parameters else {}
-    references = [value(features["references"], rng) for _ in range(EXAMPLES)]
+    texts = DRAWN.get(kind.__name__, NAMES)
+    one_of_several = features["predictions"] != features["references"]
+    least = int(one_of_several and kind.__name__ != "Squad")  # a question may have no answer
+    references = [value(features["references"], rng, texts, least) for _ in range(EXAMPLES)]
     best = [perfect(features, reference) for reference in references]
-    some = [spoilt(features, prediction, rng) if rng.random() < 0.4 else prediction for prediction in best]
+    some = [spoilt(features, prediction, rng, texts) if rng.random() < 0.4 else prediction for prediction in best]
     return kind(**options), options, references, best, some
 
 
