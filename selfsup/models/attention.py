@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, EncoderDecoderCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .masks import visible
@@ -162,20 +162,109 @@ class SelfAttention(nn.Module):
             query, key = rotate(query, *rotation), rotate(key, *rotation)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_index)
-        attend = eager_attention
-        if self.config.attention_activation == "softmax" and not kwargs.get("output_attentions"):
-            attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        if self.config._attn_implementation == "sdpa" and sdpa_is_slow(query):
-            attend = eager_attention
-        mixed, weights = attend(
-            self,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=self.config.dropout if self.training else 0.0,
-            scaling=self.head_size**-0.5,
-            activation=self.config.attention_activation,
-            **kwargs,
-        )
+        mixed, weights = attend(self, query, key, value, attention_mask, **kwargs)
         return self.output(mixed.reshape(batch, tokens, -1)), weights
+
+
+class CrossAttention(nn.Module):
+    """Every token of a target looks at all tokens of its source.
+
+    Args:
+        config: of the model; with `rotary_cross_attention` it also looks by where the two stand.
+        layer_index: number of the block, which finds the keys and values of the source in a cache by it.
+    Source:
+        Vaswani et al. 2017, "Attention Is All You Need", section 3.2.3.
+    """
+
+    def __init__(self, config, layer_index: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layer_index = layer_index
+        self.is_causal = False  # transformers' SDPA takes a layer without this flag for a decoder
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=config.use_bias)
+        self.key_value = nn.Linear(config.hidden_size, 2 * config.hidden_size, bias=config.use_bias)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.use_bias)
+        if config.qk_norm:
+            self.query_norm = nn.RMSNorm(self.head_size, eps=config.norm_eps)
+            self.key_norm = nn.RMSNorm(self.head_size, eps=config.norm_eps)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        source: Tensor,
+        source_mask: Tensor | None = None,
+        rotation: tuple[Tensor, Tensor] | None = None,
+        source_rotation: tuple[Tensor, Tensor] | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        **kwargs: object,
+    ) -> tuple[Tensor, Tensor | None]:
+        """
+        Args:
+            hidden: (batch, tokens, hidden) of the target.
+            source: (batch, source tokens, hidden).
+            source_mask: of `create_bidirectional_mask`, which tokens of the source are real.
+            rotation: cosine and sine of rotary positions of the target, where they count here.
+            source_rotation: those of the source.
+            past_key_values: keeps keys and values of the source, which are computed once; or None.
+            kwargs: as for `SelfAttention`.
+        Returns:
+            (batch, tokens, hidden) and, where they were asked for or are made anyway, the weights
+            (batch, heads, tokens, source tokens).
+        """
+        batch, tokens, _ = hidden.shape
+        query = self.query(hidden).view(batch, tokens, -1, self.head_size).transpose(1, 2)
+        if self.config.qk_norm:
+            query = unit(self.query_norm, query)
+        if self.config.rotary_cross_attention and rotation is not None:
+            query = rotate(query, *rotation)
+        if past_key_values is not None and past_key_values.is_updated.get(self.layer_index):
+            kept = past_key_values.cross_attention_cache.layers[self.layer_index]
+            key, value = kept.keys, kept.values
+        else:
+            key, value = self.keys_and_values(source, source_rotation)
+            if past_key_values is not None:
+                key, value = past_key_values.cross_attention_cache.update(key, value, self.layer_index)
+                past_key_values.is_updated[self.layer_index] = True
+        mixed, weights = attend(self, query, key, value, source_mask, **kwargs)
+        return self.output(mixed.reshape(batch, tokens, -1)), weights
+
+    def keys_and_values(self, source: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """What a source is looked up by, and what is found: (batch, source tokens, hidden) to two of
+        (batch, heads, source tokens, head_size)."""
+        parts = self.key_value(source).view(*source.shape[:2], 2, -1, self.head_size)
+        key, value = parts.transpose(1, 3).unbind(dim=2)
+        if self.config.qk_norm:
+            key = unit(self.key_norm, key)
+        if self.config.rotary_cross_attention and rotation is not None:
+            key = rotate(key, *rotation)
+        return key, value
+
+
+def attend(
+    module: SelfAttention | CrossAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as the configuration of a layer names it, or written out where weights are asked for, where softmax
+    does not make them, and where that is faster; arguments and result as of `eager_attention`."""
+    config = module.config
+    chosen = eager_attention
+    if config.attention_activation == "softmax" and not kwargs.get("output_attentions"):
+        chosen = ALL_ATTENTION_FUNCTIONS.get_interface(config._attn_implementation, eager_attention)
+    if config._attn_implementation == "sdpa" and sdpa_is_slow(query):
+        chosen = eager_attention
+    return chosen(
+        module,
+        query,
+        key,
+        value,
+        attention_mask,
+        dropout=config.dropout if module.training else 0.0,
+        scaling=query.shape[-1] ** -0.5,
+        activation=config.attention_activation,
+        **kwargs,
+    )

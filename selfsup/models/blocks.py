@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention import SelfAttention
+from .attention import CrossAttention, SelfAttention
 
 
 class FeedForward(nn.Module):
@@ -71,6 +72,49 @@ class Block(GradientCheckpointingLayer):
             hidden = self.attention_norm(hidden + self.dropout(mixed))
             return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         mixed, _ = self.attention(self.attention_norm(hidden), attention_mask, rotation, **kwargs)
+        hidden = hidden + self.dropout(mixed)
+        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+class CrossBlock(GradientCheckpointingLayer):
+    """Attention to the target itself, then to its source, then feed-forward; each normalised before, and added.
+
+    Args:
+        config: of the model; `parallel` lets every token see all of the target.
+        layer_index: number of the block, see `SelfAttention`.
+    Source:
+        Vaswani et al. 2017, "Attention Is All You Need", section 3.1.
+    """
+
+    def __init__(self, config, layer_index: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
+        self.attention = SelfAttention(config, None if config.parallel else layer_index)
+        self.cross_attention_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
+        self.cross_attention = CrossAttention(config, layer_index)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        source: Tensor,
+        attention_mask: Tensor | None = None,
+        source_mask: Tensor | None = None,
+        rotation: tuple[Tensor, Tensor] | None = None,
+        source_rotation: tuple[Tensor, Tensor] | None = None,
+        past_key_values: EncoderDecoderCache | None = None,
+        **kwargs: object,
+    ) -> Tensor:
+        """(batch, tokens, hidden) and the source (batch, source tokens, hidden) -> (batch, tokens, hidden); the other
+        arguments go to `SelfAttention` and `CrossAttention`."""
+        own = None if past_key_values is None else past_key_values.self_attention_cache
+        mixed, _ = self.attention(self.attention_norm(hidden), attention_mask, rotation, own, **kwargs)
+        hidden = hidden + self.dropout(mixed)
+        mixed, _ = self.cross_attention(
+            self.cross_attention_norm(hidden), source, source_mask, rotation, source_rotation, past_key_values, **kwargs
+        )
         hidden = hidden + self.dropout(mixed)
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 

@@ -20,6 +20,22 @@ def angles(position_ids: Tensor, size: int, base: float) -> Tensor:
     return position_ids[..., None].float() * base ** (-steps / size)
 
 
+def count_positions(attention_mask: Tensor | None, seen: int, tokens: int, device: torch.device) -> Tensor:
+    """Where tokens stand, padding on either side not counted.
+
+    Args:
+        attention_mask: (batch, all tokens), 0 for padding; or None, all are real.
+        seen: tokens that came before these.
+        tokens: that come now.
+        device: of the result.
+    Returns:
+        (batch or 1, tokens) int64, from 0.
+    """
+    if attention_mask is not None and attention_mask.ndim == 2:
+        return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -tokens:]
+    return torch.arange(seen, seen + tokens, device=device)[None]
+
+
 def sinusoids(position_ids: Tensor, size: int, base: float = 10_000.0) -> Tensor:
     """Fixed position embeddings: sine of every angle, then its cosine.
 

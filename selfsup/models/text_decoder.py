@@ -17,7 +17,7 @@ from .attention import SelfAttention, check_implementation
 from .blocks import Block, narrows
 from .heads import mean_loss
 from .masks import causal_mask
-from .positions import rotation
+from .positions import count_positions, rotation
 from .stepwise import Stepwise, is_plain
 from .text_decoder_config import AUTO_MAP, TextDecoderConfig
 
@@ -124,10 +124,8 @@ class TextDecoderModel(TextDecoderPreTrainedModel):
                 f"the model reads at most {self.config.max_position_embeddings} tokens (max_position_embeddings), "
                 f"but {seen + tokens} came: cut the text, write fewer tokens, or pretrain with a larger value"
             )
-        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
-            position_ids = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -tokens:]
-        elif position_ids is None:
-            position_ids = torch.arange(seen, seen + tokens, device=device)[None]
+        if position_ids is None:
+            position_ids = count_positions(attention_mask, seen, tokens, device)
 
         mask = causal_mask(self.config, inputs_embeds, attention_mask, sequence_ids, past_key_values)
         head_size = self.config.hidden_size // self.config.num_attention_heads

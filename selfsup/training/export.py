@@ -92,6 +92,8 @@ def build_model(
         config.pad_token_id = tokenizer.pad_token_id
         if auto_class == "AutoModelForCausalLM":
             config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+        if config.is_encoder_decoder:
+            name_tokens(config, tokenizer)
         model = auto.from_config(config)
     else:
         with opening(
@@ -113,6 +115,15 @@ def build_model(
             )
         )
     return model
+
+
+def name_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Tell the configuration of a fresh encoder-decoder which tokens pad, begin and end a text, and its tokenizer that
+    such a model tells no segments apart (else `generate` would be given their ids)."""
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    config.pad_token_id = tokenizer.pad_token_id
+    config.bos_token_id = config.decoder_start_token_id = tokenizer.cls_token_id
+    config.eos_token_id = tokenizer.sep_token_id
 
 
 def open_model(auto_class: str, name: str, *, trust_remote_code: bool = False, **options: Any) -> PreTrainedModel:
