@@ -147,7 +147,7 @@ def _further(task: Task, further: str, data: DataSet) -> DataSet:
     if not name:
         name, split = further, ""
     found = task.choose(name)
-    if found.name == data.name:
+    if found.names == data.names:
         found = data
     return replace(found, train=split or found.train)
 

@@ -39,6 +39,7 @@ class DataSet:
         held_out: split to score on.
         hub: name on the Hub, where it is another one.
         human: what people reach on it.
+        called: a name of its own, where another set of the task is read from the same place.
     """
 
     name: str
@@ -48,10 +49,13 @@ class DataSet:
     held_out: str = "validation"
     hub: str | None = None
     human: Human | None = None
+    called: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that it goes by; the last is its shortest."""
+        if self.called:
+            return (self.called,)
         bare = self.name.partition("@")[0]
         return tuple(name for name in (self.name, self.hub, bare, bare.rpartition("/")[2]) if name)
 

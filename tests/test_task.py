@@ -79,6 +79,15 @@ def test_known_data_sets_are_chosen_by_any_of_their_names():
     assert TASK.choose("sick") == TASK.choose("sick@main") == TASK.choose("far/sick") == second
 
 
+def test_two_sets_of_one_place_are_told_apart_by_name():
+    columns = {"source": "en", "target": "de"}
+    german, french = DataSet("multi30k", columns), DataSet("multi30k", {**columns, "target": "fr"}, called="en-fr")
+    task = Task(Classification, (), (german, french))
+    assert task.choose() == task.choose("multi30k") == german
+    assert task.choose("en-fr") == french
+    assert task.choose("fr-en").name == "fr-en", "a name like any other that is not known"
+
+
 def test_other_data_takes_the_usual_columns_or_those_called_as_roles_and_no_ones_labels():
     other = TASK.choose("my.jsonl")
     assert (other.name, other.labels, other.human) == ("my.jsonl", (), None)

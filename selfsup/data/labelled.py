@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfsup.data.places import listed
-from selfsup.data.roles import ANSWERS, NO_LABEL, compare_lengths, reader
+from selfsup.data.roles import ANSWERS, LISTS, NO_LABEL, compare_lengths, reader
 from selfsup.data.tables import Place, find_rows
 
 Columns = Mapping[str, str | tuple[str, ...]]
@@ -79,7 +79,8 @@ def read_table(
     Args:
         name: as `find_rows` takes it.
         columns: of each role, by default called as the role; of several names the first that is there counts.
-        roles: that every example has: text, text_pair, label, words, tags, question, context, answers, number, id.
+        roles: that every example has: text, text_pair, label, words, tags, heads, relations, question, context,
+            answers, number, source, target, id.
         optional: that it may have; those that `columns` names must be there too, in every row.
         split: the part wanted, where there are parts.
         labels: names of numbered labels, where the table does not name them; then no other label is taken.
@@ -182,7 +183,7 @@ def choose_columns(
         if role not in known and role not in ANSWERS:
             turned = f": write it the other way round, '{{{column}: {role}}}'" if column in known else ""
             raise ValueError(f"{flag} takes the roles {listed(known)}, but {role!r} came{turned}")
-    if is_text and (nested := [role for role in known if role in ("words", "tags", "answers")]):
+    if is_text and (nested := [role for role in known if role in LISTS]):
         raise ValueError(f"{name} is CSV, which holds no lists as {listed(nested)} are: give JSON lines or parquet")
     chosen: dict[str, str] = {}
     for role in known:

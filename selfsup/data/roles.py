@@ -1,4 +1,4 @@
-"""From the cells of a row to the values of roles: text, label, words, tags, answers, number; or why not."""
+"""From the cells of a row to the values of roles: text, label, words, tags, heads, answers, number; or why not."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,9 @@ from typing import Any
 
 from selfsup.data.files import LONE_SURROGATE
 
-ANSWERS = ("label", "tags", "answers", "number")  # roles that are absent where only predictions are wanted
+# Roles that are absent where only predictions are wanted.
+ANSWERS = ("label", "tags", "answers", "number", "target", "heads", "relations")
+LISTS = ("words", "tags", "answers", "heads", "relations")  # roles that CSV has no cells for
 NO_LABEL = "no label (-1)"  # as the Hub marks rows whose labels are kept elsewhere
 
 
@@ -17,7 +19,7 @@ def reader(
     """What reads the cells of a role.
 
     Args:
-        role: text, label, words, tags, answers, number, id; any other is text.
+        role: text, label, words, tags, heads, relations, answers, number, target, id; any other is text.
         column: where the cells stand, for sentences.
         names: of labels and tags, in the order of their numbers; then no other label is taken.
         several: a label is a list.
@@ -34,8 +36,12 @@ def reader(
             return lambda value, _: _label(value, column=column, names=names, is_text=is_text)
         case "label" | "tags":
             return partial(_labels, column=column, names=names)
-        case "words":
+        case "words" | "relations":
             return partial(_words, column=column)
+        case "heads":
+            return partial(_heads, column=column)
+        case "target":
+            return partial(_target, column=column)
         case "answers":
             return partial(_answers, column=column)
         case "number":
@@ -47,10 +53,14 @@ def reader(
 
 
 def compare_lengths(example: dict[str, Any]) -> None:
-    """Refuse words and tags of different length."""
-    words, tags = example.get("words"), example.get("tags")
-    if words is not None and tags is not None and len(words) != len(tags):
-        raise ValueError(f"a tag for each word was wanted, but there are {len(words)} words and {len(tags)} tags")
+    """Refuse words and tags of different length, and words that have no head or no relation each."""
+    words = example.get("words")
+    for role, one in {"tags": "tag", "heads": "head", "relations": "relation"}.items():
+        values = example.get(role)
+        if words is not None and values is not None and len(words) != len(values):
+            raise ValueError(
+                f"a {one} for each word was wanted, but there are {len(words)} words and {len(values)} {role}"
+            )
 
 
 def _text(value: Any, needed: bool, *, column: str) -> str | None:
@@ -73,6 +83,22 @@ def _words(value: Any, needed: bool, *, column: str) -> list[str]:
     if any(LONE_SURROGATE.search(word) for word in value):
         raise ValueError(f"words were wanted in {column!r}, but one holds half a character")
     return value
+
+
+def _target(value: Any, needed: bool, *, column: str) -> str | None:
+    """A text, or a list of texts (its sentences), which is read as one with a space between them."""
+    if isinstance(value, list) and value:
+        return " ".join(str(_text(part, True, column=column)) for part in value)
+    return _text(value, needed, column=column)
+
+
+def _heads(value: Any, needed: bool, *, column: str) -> list[int]:
+    """Places of words, as numbers or as their digits: treebanks on the Hub have the one or the other."""
+    cells = value if isinstance(value, list) else []
+    heads = [int(head) if isinstance(head, str) and head.isdecimal() else head for head in cells]
+    if not heads or not all(type(head) is int and head >= 0 for head in heads):
+        raise ValueError(f"a list of heads, as [2, 0, 2], was wanted in {column!r}, but {_short(value)} came")
+    return heads
 
 
 def _label(value: Any, *, column: str, names: tuple[str, ...], is_text: bool) -> str:

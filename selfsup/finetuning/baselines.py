@@ -1,4 +1,4 @@
-"""What can be had without a network: the most frequent answer, the most frequent tag of a word, a sliding window."""
+"""What can be had without a network: the most frequent answer or tag of a word, a sliding window, a chain, a copy."""
 
 import re
 from collections import Counter, defaultdict
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from selfsup.metrics.trees import write_tree
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised
 
@@ -28,6 +29,10 @@ def baseline(objective: Supervised, examples: Sequence[Example]) -> tuple[str, G
         return "sliding window", sliding_window(examples)
     if "tags" in objective.roles:
         return "most frequent tag of each word", frequent_tags(examples)
+    if "heads" in objective.roles:
+        return "each word on its neighbour", chain(examples)
+    if "target" in objective.roles:
+        return "copy of the source", lambda example: example["source"]
     if "number" in objective.roles:
         mean = float(np.mean([example["number"] for example in examples]))
         return "mean", lambda example: mean
@@ -49,6 +54,28 @@ def frequent_tags(examples: Sequence[Example]) -> Guess:
     unseen = (once or everything).most_common(1)[0][0]
     best = {word: tags.most_common(1)[0][0] for word, tags in seen.items()}
     return lambda example: [best.get(word, unseen) for word in example["words"]]
+
+
+def chain(examples: Sequence[Example]) -> Guess:
+    """A tree in which every word depends on the word behind it, or before it if that is commoner, and the last one, or
+    the first, is the root; all by the relation that is commonest between such neighbours."""
+    steps: dict[int, Counter] = {0: Counter(), 1: Counter(), -1: Counter()}
+    for example in examples:
+        for place, (head, relation) in enumerate(zip(example["heads"], example["relations"], strict=True), 1):
+            step = head - place if head else 0
+            if step in steps:
+                steps[step][relation] += 1
+    step = max((1, -1), key=lambda side: steps[side].total())
+    root, relation = (next(iter(steps[way].most_common(1)), ("dep",))[0] for way in (0, step))
+
+    def guess(example: Example) -> str:
+        heads = [place + step for place in range(1, len(example["words"]) + 1)]
+        end = -1 if step > 0 else 0
+        relations = [relation] * len(heads)
+        heads[end], relations[end] = 0, root
+        return write_tree(example["words"], heads, relations)
+
+    return guess
 
 
 def sliding_window(examples: Sequence[Example]) -> Guess:

@@ -251,8 +251,8 @@ def curve(lines: Sequence[Line], metric: TallyMetric) -> dict[str, list[tuple[fl
 
 
 def references_of(example: Mapping[str, Any], answer_role: str) -> Any:
-    """What metrics compare an answer with: a label, or a list of answers that are right."""
-    return example["label"] if answer_role == "label" else list(example["answers"]["text"])
+    """What metrics compare an answer with: a label, a target, or a list of answers that are right."""
+    return list(example["answers"]["text"]) if answer_role == "answers" else example[answer_role]
 
 
 def _shown_as(pool: Table, wording: Wording, arm: str, rng: np.random.Generator) -> list[str]:

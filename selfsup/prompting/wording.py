@@ -9,7 +9,7 @@ from selfsup.data.roles import ANSWERS
 from selfsup.task import Prompt, Task
 
 Example = Mapping[str, Any]
-ANSWERABLE = ("label", "answers")  # a choice among words, and words of the model's own
+ANSWERABLE = ("label", "answers", "target")  # a choice among words, and words of the model's own
 NO_ANSWER = "unanswerable"
 
 
@@ -56,9 +56,9 @@ class Wording:
         return self._gap + self.words.get(text, text)
 
     def right_answer(self, example: Example) -> str:
-        """What `answer` takes of an example: its label, or the first of its answers."""
+        """What `answer` takes of an example: its label, its target, or the first of its answers."""
         value = example[self.answer_role]
-        return value if self.answer_role == "label" else next(iter(value["text"]), NO_ANSWER)
+        return next(iter(value["text"]), NO_ANSWER) if self.answer_role == "answers" else value
 
     def context(self, query: Example, shown: Sequence[tuple[Example, str]] = (), *, described: bool = True) -> str:
         """What a model is to go on with: description, examples with their answers, query.

@@ -321,3 +321,72 @@ def test_spreadsheets_separate_by_semicolons_too(tmp_path):
     table = read_table(str(tmp_path / "a.csv"), {}, roles=("text", "label"))
     assert table.examples == [{"text": "A, B.", "label": "yes"}]
     assert re.fullmatch("[0-9a-f]{32}", table.fingerprint)
+
+
+PARSED: dict[str, Any] = {"columns": {"words": "tokens"}, "roles": ("words", "heads", "relations")}
+
+
+@pytest.mark.parametrize("heads", [[2, 0, 2], ["2", "0", "2"]])
+def test_heads_are_places_by_number_or_digit(tmp_path, heads):
+    row = {"tokens": ["We", "saw", "it"], "heads": heads, "relations": ["nsubj", "root", "obj"]}
+    for ending in ("parquet", "jsonl"):
+        name = write(tmp_path / f"a.{ending}", [row])
+        (example,) = read_table(name, **PARSED).examples
+        assert example == {"words": row["tokens"], "heads": [2, 0, 2], "relations": row["relations"]}
+        assert read_table(name, **PARSED, answers=False).examples == [{"words": row["tokens"]}]
+    with pytest.raises(ValueError, match="CSV, which holds no lists as words, heads, relations are"):
+        read_table(write(tmp_path / "a.csv", [{"tokens": "a", "heads": "1", "relations": "b"}]), **PARSED)
+
+
+@pytest.mark.parametrize(
+    ("heads", "relations", "why"),
+    [
+        ([2, 0], ["x", "root", "y"], "a head for each word was wanted, but there are 3 words and 2 heads"),
+        ([2, 0, 2], ["x", "root"], "a relation for each word was wanted, but there are 3 words and 2 relations"),
+        ([2, 0, -1], ["x", "root", "y"], "a list of heads, as [2, 0, 2], was wanted in 'heads', but [2, 0, -1] came"),
+        (["2", "0", "_"], ["x", "root", "y"], "was wanted in 'heads', but ['2', '0', '_'] came"),
+        ([2, 0, True], ["x", "root", "y"], "was wanted in 'heads', but [2, 0, True] came"),
+        ([2, 0, 1.0], ["x", "root", "y"], "was wanted in 'heads', but [2, 0, 1.0] came"),
+        ([], ["x", "root", "y"], "was wanted in 'heads', but [] came"),
+        (None, ["x", "root", "y"], "was wanted in 'heads', but nothing came"),
+        (3, ["x", "root", "y"], "was wanted in 'heads', but 3 came"),
+        ([2, 0, 2], [1, 2, 3], "a list of words was wanted in 'relations', but [1, 2, 3] came"),
+    ],
+)
+def test_heads_and_relations_that_are_none_are_refused(tmp_path, heads, relations, why):
+    row = {"tokens": ["We", "saw", "it"], "heads": heads, "relations": relations}
+    with pytest.raises(ValueError, match=re.escape(why)):
+        read_table(write(tmp_path / "a.jsonl", [row]), **PARSED)
+
+
+WRITTEN: dict[str, Any] = {"columns": {"source": "en", "target": "de"}, "roles": ("source", "target")}
+
+
+def test_a_target_is_a_text_or_its_sentences(tmp_path):
+    rows: list[dict[str, Any]] = [{"en": "One.", "de": "Eins."}, {"en": "One and two.", "de": ["One.", "Two."]}]
+    table = read_table(write(tmp_path / "a.jsonl", rows), **WRITTEN)
+    assert [example["target"] for example in table.examples] == ["Eins.", "One. Two."]
+
+
+def test_without_answers_no_target_is_asked_for(tmp_path):
+    name = write(tmp_path / "a.csv", [{"en": "One."}, {"en": "Two."}])
+    assert read_table(name, **WRITTEN, answers=False).examples == [{"source": "One."}, {"source": "Two."}]
+    with pytest.raises(ValueError, match="A column 'de' was wanted for the role target"):
+        read_table(name, **WRITTEN)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "csv"])
+@pytest.mark.parametrize(("column", "empty"), [("en", ""), ("de", " \n"), ("de", None), ("en", None)])
+def test_empty_sources_and_targets_are_refused_or_left_out(tmp_path, ending, column, empty):
+    bad: dict[str, Any] = {"en": "Two.", "de": "Zwei."} | {column: empty}
+    name = write(tmp_path / f"a.{ending}", [{"en": "One.", "de": "Eins."}, bad])
+    with pytest.raises(ValueError, match=rf"of a\.{ending}: text was wanted in '{column}', but it is (empty|missing)"):
+        read_table(name, **WRITTEN)
+    assert len(read_table(name, **WRITTEN, skip_bad_rows=True)) == 1
+
+
+@pytest.mark.parametrize("target", [[], [""], ["One.", None], ["One.", 2], {"text": "One."}])
+def test_targets_that_are_no_texts_are_refused(tmp_path, target):
+    name = write(tmp_path / "a.jsonl", [{"en": "One.", "de": target}])
+    with pytest.raises(ValueError, match="text was wanted in 'de', but"):
+        read_table(name, **WRITTEN)

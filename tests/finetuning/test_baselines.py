@@ -89,3 +89,36 @@ def test_answers_of_held_out_examples_are_not_looked_at(objective, example):
     guess = baseline(objective, [example])[1]
     without = {role: value for role, value in example.items() if role not in ("label", "tags", "answers")}
     assert guess(without) == guess(example)
+
+
+class Written(Classification):
+    """As sequence to sequence reads."""
+
+    roles = ("source", "target")
+
+
+class Parsed(Classification):
+    roles = ("words", "heads", "relations")
+
+
+def test_the_source_itself():
+    name, guess = baseline(Written(), [{"source": "One and two.", "target": "Eins und zwei."}])
+    assert (name, guess({"source": "Two."})) == ("copy of the source", "Two.")
+
+
+TO_THE_RIGHT = [
+    {"words": ["the", "old", "mills", "fell"], "heads": [3, 3, 4, 0], "relations": ["det", "amod", "nsubj", "root"]},
+    {"words": ["rain", "fell"], "heads": [2, 0], "relations": ["nsubj", "root"]},
+    {"words": ["go", "there"], "heads": [0, 1], "relations": ["root", "advmod"]},
+]
+
+
+def test_each_word_on_its_neighbour():
+    """To the right: old, mills and rain, two of them subjects; to the left: there alone."""
+    name, guess = baseline(Parsed(), TO_THE_RIGHT)
+    assert name == "each word on its neighbour"
+    assert guess({"words": ["a", "b", "c"]}) == "a nsubj+1 b nsubj+1 c root+0"
+    left = baseline(Parsed(), TO_THE_RIGHT[2:])[1]
+    assert left({"words": ["a", "b", "c"]}) == "a root+0 b advmod-1 c advmod-1"
+    assert left({"words": ["a"]}) == "a root+0"
+    assert baseline(Parsed(), [])[1]({"words": ["a", "b"]}) == "a dep+1 b dep+0"
