@@ -11,12 +11,14 @@ from selfsup.prompting.room import Answers, Example, Room, Shown
 from selfsup.prompting.wording import NO_ANSWER, Wording
 
 NEW_TOKENS = 32  # of an answer at most; nearly all of SQuAD's are shorter
+TARGET_TOKENS = 128  # of a target, which is a sentence or two
 
 
 class Writer:
     """A causal model that writes an answer, one most probable token after the other.
 
-    An answer ends where its line does, where the next example would begin, or after `NEW_TOKENS`.
+    An answer ends where its line does, where the next example would begin, or after `NEW_TOKENS`; a target after
+    `TARGET_TOKENS`.
 
     Args:
         model: causal, in evaluation mode.
@@ -33,7 +35,8 @@ class Writer:
         if batch_size < 1:
             raise ValueError(f"a batch holds 1 prompt or more, but --batch_size {batch_size} came")
         self.model, self.tokenizer, self.wording, self.batch_size = model, tokenizer, wording, batch_size
-        self.room = Room(model, tokenizer, wording, num_more=NEW_TOKENS)
+        self.most = TARGET_TOKENS if wording.answer_role == "target" else NEW_TOKENS
+        self.room = Room(model, tokenizer, wording, num_more=self.most)
         self.notes: list[str] = []
         separator = wording.prompt.separator.strip()
         self._ends = ["\n", *([separator] if separator else [])]
@@ -71,7 +74,7 @@ class Writer:
             written = self.model.generate(
                 input_ids=input_ids.to(self.model.device),
                 attention_mask=attention_mask.to(self.model.device),
-                max_new_tokens=NEW_TOKENS,
+                max_new_tokens=self.most,
                 do_sample=False,
                 num_beams=1,
                 repetition_penalty=1.0,  # a folder may ask for another one

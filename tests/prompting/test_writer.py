@@ -5,7 +5,7 @@ import torch
 
 from selfsup.data.labelled import Table
 from selfsup.data.tables import Place
-from selfsup.metrics import Squad
+from selfsup.metrics import Bleu, ExactMatch, Squad
 from selfsup.objectives import AnswerSpan
 from selfsup.prompting.demonstrations import Demonstrations
 from selfsup.prompting.shots import BY_CHANCE, SHOWN, ShotConfig, interval, measure, open_metric, without_reading
@@ -62,6 +62,24 @@ def test_answers_in_the_prompt_are_read(coloured, copier, tokenizer):
     assert not {"label", "probabilities"} & rows[-1].keys()
     assert all((row["answer"] in row["answers"]) == (row["shots"] == 2) for row in rows if row["arm"] == SHOWN)
     assert without_reading(metric, pool, queries, ()) == {}
+
+
+def test_a_target_is_written_as_answers_are(coloured, copier, tokenizer, monkeypatch):
+    class Written(AnswerSpan):
+        roles = ("source", "target")
+
+    monkeypatch.setattr("selfsup.prompting.writer.TARGET_TOKENS", 24)  # the model has 64 positions
+    task = Task(Written, (Bleu,), (), prompt=Prompt("{source} is {target}", separator=" ? "), name="written")
+    pool, queries = (
+        Table("t", [{"source": one["text"], "target": f"very {one['label']}"} for one in table.examples], table.places)
+        for table in (coloured(["now", "soon"]), coloured(["today", "later"]))
+    )
+    rows: list[dict] = []
+    writer = Writer(copier, tokenizer, Wording(task))
+    assert writer.most == 24
+    (line,) = measure(writer, ExactMatch(), pool, queries, ShotConfig((2,), 1, "nearest"), write=rows.append)
+    assert interval(ExactMatch(), line)[0] == 1
+    assert all(row["answer"] == row["target"] for row in rows)
 
 
 @pytest.mark.parametrize(
