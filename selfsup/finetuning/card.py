@@ -101,6 +101,8 @@ def _figures(result: Mapping[str, Any], origin: Provenance) -> str:
     for name, value in result["figures"][result["best_seed"]].items():
         cells = [name, f"{100 * value:.1f}", *(beside if name == result["metric"] else [""] * 3)]
         lines.append(f"| {' | '.join(cells)} |")
+    for name, said in result.get("signatures", {}).items():
+        lines += ["", f"Settings of {name}: `{said}`."]
     return (
         f"## Figures\n\nIn hundredths, on {result['held_out']:,} examples of {origin.text.name} ({origin.split}); "
         "they chose neither the epoch nor the seed. The interval is a bootstrap over seeds and examples.\n\n"

@@ -117,8 +117,8 @@ def summary(
         plain: name and guesses of what does not learn.
     Returns:
         `metric`, `figure` (mean, low, high; in 0-1), `baseline` (name, figure), `figures` (of every metric by seed),
-        `epochs` (the best of each seed), `learnt`, `held_out`, `human`, `seconds`, `curves`, and `best_seed`, the one
-        that did best on its slice of training.
+        `epochs` (the best of each seed), `learnt`, `held_out`, `human`, `seconds`, `curves`, `best_seed`, the one that
+        did best on its slice of training, and `signatures`, the settings of metrics by their names.
     """
     tallies = np.stack([score.tallies(trial.conclusions, material.held_out) for trial in trials])
     references = [score.objective.reference(example) for example in material.held_out]
@@ -138,6 +138,7 @@ def summary(
         "seconds": sum(trial.seconds for trial in trials),
         "curves": [trial.curve for trial in trials],
         "best_seed": int(np.argmax(merits)),
+        "signatures": {one.main: said for one in score.metrics if (said := one.signature())},
     }
 
 
@@ -183,6 +184,9 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
     print(f"\n{table(rows)}\n")
     for source in dict.fromkeys(found["human"][1] for found in results.values() if found["human"]):
         print(f"people: {source}")
+    signatures = {name: said for found in results.values() for name, said in found.get("signatures", {}).items()}
+    for name, said in signatures.items():
+        print(f"{name}: {said}")
     (folder / "scores.json").write_text(json.dumps({**results, "macro_average": mean}, indent=1))
     return mean
 

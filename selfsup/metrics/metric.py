@@ -71,6 +71,10 @@ class TallyMetric(evaluate.Metric, ABC):
             ValueError: says which.
         """
 
+    def signature(self) -> str | None:
+        """All settings that the figure depends on, where its name does not tell them."""
+        return None
+
     def add_batch(self, *, predictions: Any = None, references: Any = None, **options: Any) -> None:
         """Keep some predictions and references for `compute`."""
         check_pairs(predictions, references)

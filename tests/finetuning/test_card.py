@@ -71,6 +71,10 @@ def card_of(folder, material: Material = MATERIAL, **found: Any) -> Any:
 
 
 class TestCard:
+    def test_settings_of_a_figure_stand_below_it(self, run):
+        text = card_of(run(), signatures={"bleu": "case:mixed|tok:13a"}).text
+        assert "\n\nSettings of bleu: `case:mixed|tok:13a`.\n" in text
+
     def test_what_the_hub_reads(self, run):
         front = card_of(run(model="google/bert_uncased_L-2")).data.to_dict()
         [model] = front.pop("model-index")

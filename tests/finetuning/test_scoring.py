@@ -10,9 +10,10 @@ from selfsup.finetuning import scoring
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.scoring import cross_validate, present, report, score_task
 from selfsup.finetuning.trial import Trial
-from selfsup.metrics import TagAccuracy
+from selfsup.metrics import Bleu, ExactMatch, TagAccuracy
 from selfsup.metrics.bootstrap import bootstrap
-from selfsup.task import Human
+from selfsup.objectives import Classification
+from selfsup.task import Human, Task
 
 
 @pytest.fixture
@@ -105,10 +106,35 @@ def test_the_table_and_the_file_hold_the_figures(material, made_up, untrained, q
     assert rows["dogs"][1:3] == ["100.0", "(100.0 to 100.0)"]
     assert rows["macro average"] == ["90.0", "60.0", "6.0"]
     assert "people: We asked them" in lines
+    assert one["signatures"] == {}
     kept = json.loads((tmp_path / "scores.json").read_text())
     assert kept["macro_average"] == mean
     assert kept["cats"]["figure"] == list(one["figure"])
     assert kept["cats"]["figures"] == [{"accuracy": share} for share in (0.8, 0.9, 0.7)]
+
+
+def test_settings_of_a_metric_stand_below_the_table(untrained, quick, accelerator, tmp_path, capsys):
+    class Written(Classification):
+        roles = ("source", "target")
+
+        def reference(self, example):
+            return example["target"]
+
+    def trial(*_, **__):
+        curve = [{"epoch": 1, "step": 4, "train_loss": 0.7, "best": 1}]
+        return Trial(["The old mill stands."] * 2, {"bleu": 1.0}, curve, 90.0, 2)
+
+    task = Task(Written, (Bleu, ExactMatch), (), name="copies")
+    examples = [{"source": "The old mill stands.", "target": "The old mill stands.", "label": name} for name in "ab"]
+    material = Material("copies", task, examples, examples, ("a", "b"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "run_trial", trial)
+        found = score_task(untrained, material, quick, tmp_path, seeds=1, accelerator=accelerator)
+    assert (found["figure"], found["baseline"]) == ((1.0, 1.0, 1.0), ["copy of the source", 1.0])
+    report({"copies": found}, tmp_path)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bleu: ")]
+    assert line.startswith("bleu: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert f"bleu: {found['signatures']['bleu']}" == line
 
 
 def test_an_interval_counts_words_and_examples_are_sentences(material, made_up, untrained, monkeypatch):
