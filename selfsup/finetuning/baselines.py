@@ -9,6 +9,7 @@ import numpy as np
 
 from selfsup.metrics.trees import write_tree
 from selfsup.objectives.objective import Example
+from selfsup.objectives.sequences import Sequences
 from selfsup.objectives.supervised import Supervised
 
 Guess = Callable[[Example], Any]
@@ -31,8 +32,8 @@ def baseline(objective: Supervised, examples: Sequence[Example]) -> tuple[str, G
         return "most frequent tag of each word", frequent_tags(examples)
     if "heads" in objective.roles:
         return "each word on its neighbour", chain(examples)
-    if "target" in objective.roles:
-        return "copy of the source", lambda example: example["source"]
+    if isinstance(objective, Sequences):
+        return "copy of the source", objective.source
     if "number" in objective.roles:
         mean = float(np.mean([example["number"] for example in examples]))
         return "mean", lambda example: mean

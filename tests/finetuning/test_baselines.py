@@ -3,7 +3,7 @@
 import pytest
 
 from selfsup.finetuning.baselines import baseline, frequent_tags, sliding_window
-from selfsup.objectives import AnswerSpan, Classification, Tagging
+from selfsup.objectives import AnswerSpan, Classification, SequenceToSequence, Tagging
 
 
 def answered(*texts: str) -> list[dict]:
@@ -91,18 +91,12 @@ def test_answers_of_held_out_examples_are_not_looked_at(objective, example):
     assert guess(without) == guess(example)
 
 
-class Written(Classification):
-    """As sequence to sequence reads."""
-
-    roles = ("source", "target")
-
-
 class Parsed(Classification):
     roles = ("words", "heads", "relations")
 
 
 def test_the_source_itself():
-    name, guess = baseline(Written(), [{"source": "One and two.", "target": "Eins und zwei."}])
+    name, guess = baseline(SequenceToSequence(), [{"source": "One and two.", "target": "Eins und zwei."}])
     assert (name, guess({"source": "Two."})) == ("copy of the source", "Two.")
 
 
