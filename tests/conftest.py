@@ -180,6 +180,20 @@ def tiny_decoder_config(tiny_config):
 
 
 @pytest.fixture
+def tiny_pair_config(tiny_config, tiny_tokenizer):
+    """An encoder-decoder as small as the encoder, whose blocks do something from the start."""
+    from selfsup.models.encoder_decoder import TextEncoderDecoderConfig
+
+    shared = ["vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings"]
+    return TextEncoderDecoderConfig(
+        **{name: getattr(tiny_config, name) for name in shared}, num_encoder_layers=2, num_decoder_layers=2,
+        zero_init_output=False, dropout=0.0, pad_token_id=tiny_tokenizer.pad_token_id,
+        decoder_start_token_id=tiny_tokenizer.cls_token_id, bos_token_id=tiny_tokenizer.cls_token_id,
+        eos_token_id=tiny_tokenizer.sep_token_id,
+    )  # fmt: skip
+
+
+@pytest.fixture
 def network(tiny_config, tiny_tokenizer) -> Callable[..., tuple[Any, Any]]:
     """A fresh model with the head of an objective, and the objective, bound."""
     import torch

@@ -15,6 +15,9 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     A field with one number for each token of `input_ids` runs along the tokens; a field with a single number belongs
     to the example as a whole, and comes out as (examples), one of the shape (1, n) as (examples, n).
 
+    Where there are `decoder_input_ids`, they, `targets` and all fields whose names begin with "decoder_" run along the
+    target instead, which has a width of its own; every row is then one example.
+
     Args:
         rows: examples with at least `input_ids`, grouped by the row they share.
         padding: what fills the rows, by field; 0 where nothing is said, -100 in `labels`.
@@ -22,7 +25,8 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         the fields, (rows, tokens) or (examples), int64 or float32; `attention_mask` where there is padding; where a
         row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each
         example) and `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels`
-        also `label_positions` (answers), the places in the flattened batch at which something is asked.
+        also `label_positions` (answers), the places in the flattened batch at which something is asked. Fields of
+        targets are (rows, target tokens), with `decoder_attention_mask` where those are padded.
     """
     padding = {"labels": -100, **padding}
     sizes = [[len(example["input_ids"]) for example in row] for row in rows]
@@ -30,6 +34,8 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     fields: dict[str, np.ndarray] = {}
     packed = any(len(row) > 1 for row in rows)
     padded = any(sum(row) < width for row in sizes)
+    targets = [num_target_tokens(row[0]) for row in rows]
+    assert not (packed and any(targets)), "a source and its target have a row for themselves"
     for name, value in rows[0][0].items():
         if np.ndim(value) == 0:
             fields[name] = np.array([example[name] for row in rows for example in row], dtype=_kind(value))
@@ -37,7 +43,8 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         if np.ndim(value) == 2:
             fields[name] = np.concatenate([example[name] for row in rows for example in row])
             continue
-        table: np.ndarray = np.full((len(rows), width), padding.get(name, 0), dtype=_kind(value))
+        along = max(targets) if max(targets) and _of_target(name) else width
+        table: np.ndarray = np.full((len(rows), along), padding.get(name, 0), dtype=_kind(value))
         for line, row in zip(table, rows, strict=True):
             line[: sum(len(example[name]) for example in row)] = np.concatenate([example[name] for example in row])
         fields[name] = table
@@ -55,9 +62,20 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         fields["sequence_starts"] = np.array(starts, dtype=np.int64)
     if padded:
         fields["attention_mask"] = (np.arange(width) < np.array([[sum(row)] for row in sizes])).astype(np.int64)
+    if min(targets) < max(targets):
+        fields["decoder_attention_mask"] = (np.arange(max(targets)) < np.array(targets)[:, None]).astype(np.int64)
     if "labels" in fields and fields["labels"].ndim == 2 and fields["labels"].dtype == np.int64:
         fields["label_positions"] = np.flatnonzero(fields["labels"] != -100)
     return {name: torch.from_numpy(value) for name, value in fields.items()}
+
+
+def num_target_tokens(example: Example) -> int:
+    """How many tokens the target of an example has that is read beside its source; 0 where there is none."""
+    return len(example.get("decoder_input_ids", ()))
+
+
+def _of_target(name: str) -> bool:
+    return name == "targets" or name.startswith("decoder_")
 
 
 def _kind(value: np.ndarray) -> type:

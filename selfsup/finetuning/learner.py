@@ -12,7 +12,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.objectives.supervised import Supervised
-from selfsup.training.export import exported, open_tokenizer, opening
+from selfsup.training.export import exported, name_tokens, open_tokenizer, opening
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ def build_learner(
     config = type(config).from_dict(config.to_dict() | dict(fields))
     config.problem_type = objective.problem_type()
     config.update(objective.findings())
+    if config.is_encoder_decoder and config.decoder_start_token_id is None:
+        name_tokens(config, learner.tokenizer)
     torch.manual_seed(seed)
     if isinstance(learner.start, PreTrainedConfig):
         return auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)
@@ -122,6 +124,8 @@ def build_learner(
 
 def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str]) -> tuple[str, ...]:
     """Labels that a learner tells apart already, if they are others than those wanted: then its head starts afresh."""
+    if not labels:  # a head that writes tells none apart, whatever its configuration counts
+        return ()
     config = config_of(learner, ())
     head = objective.auto_class.removeprefix("AutoModel")
     known = tuple(name for _, name in sorted((config.id2label or {}).items()))

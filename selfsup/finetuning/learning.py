@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from selfsup.data.collate import collate
+from selfsup.data.collate import collate, num_target_tokens
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised
 from selfsup.optim.groups import layer_groups
@@ -156,7 +156,10 @@ def fine_tune(
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * rate * group["scale"]
                 seed_step(seed, step, accelerator.process_index)
-                drawn = [[objective.corrupt(rows[i], rng=text_rng(seed, epoch, 1 + i), progress=0.0)] for i in chosen]
+                progress = step / (per_epoch * epochs)
+                drawn = [
+                    [objective.corrupt(rows[i], rng=text_rng(seed, epoch, 1 + i), progress=progress)] for i in chosen
+                ]
                 batches = [collate(part, padding=objective.padding) for part in share.of(drawn)]
                 figures = take_step({"model": prepared}, {"model": optimizer}, objective, batches, clip_norm=1.0,
                                     accelerator=accelerator)  # fmt: skip
@@ -192,7 +195,7 @@ def fine_tune(
 
 def _batches(rows: Sequence[Example], number: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """All rows once in a new order, as batches of nearly one size, the rows of each of nearly one length."""
-    lengths = np.array([len(row["input_ids"]) for row in rows])
+    lengths = np.array([len(row["input_ids"]) + num_target_tokens(row) for row in rows])
     parts = np.array_split(rng.permutation(len(rows)), number)
     batches: list[np.ndarray] = []
     for start in range(0, number, POOL):

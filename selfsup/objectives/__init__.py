@@ -2,6 +2,8 @@
 
 from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
+from selfsup.objectives.conditional_masked_tokens import ConditionalMaskedTokens
+from selfsup.objectives.denoising import Denoising
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.next_token import NextToken
@@ -9,12 +11,16 @@ from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.replaced_tokens import ReplacedTokens
 from selfsup.objectives.sentence_order import SentenceOrder
+from selfsup.objectives.sequence_reward import SequenceReward
+from selfsup.objectives.sequence_to_sequence import SequenceToSequence
 from selfsup.objectives.supervised import Supervised
 from selfsup.objectives.tagging import Tagging
 
 __all__ = [
     "AnswerSpan",
     "Classification",
+    "ConditionalMaskedTokens",
+    "Denoising",
     "Joint",
     "MaskedTokens",
     "NextSentence",
@@ -23,6 +29,8 @@ __all__ = [
     "Regression",
     "ReplacedTokens",
     "SentenceOrder",
+    "SequenceReward",
+    "SequenceToSequence",
     "Supervised",
     "Tagging",
 ]

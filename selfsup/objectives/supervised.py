@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from numpy.random import Generator
 from torch import Tensor
 
-from selfsup.objectives.objective import Batch, Example, Objective
+from selfsup.objectives.objective import Batch, Example, Objective, Players
 
 
 class Supervised(Objective):
@@ -84,6 +84,18 @@ class Supervised(Objective):
     @abstractmethod
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         """A small prediction for each row of a batch: a number, a few spans; on the CPU."""
+
+    def answer(self, players: Players, batch: Batch, outputs: Any) -> list[Any]:
+        """The predictions of a batch where a forward pass is not all that they take: what is written asks for many.
+
+        No process waits for another here, so each may have another number of rows.
+
+        Args:
+            players: as for `forward`; perhaps wrapped for several processes.
+            batch: on their device.
+            outputs: of `forward`.
+        """
+        return self.predict(outputs, batch)
 
     @abstractmethod
     def conclude(self, example: Example, predictions: Sequence[Any]) -> Any:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from selfsup.data.collate import collate
+from selfsup.data.collate import collate, num_target_tokens
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised
 
@@ -66,7 +66,8 @@ def assess(
             batch = {name: value.to(accelerator.device) for name, value in batch.items()}
             with accelerator.autocast():
                 outputs = objective.forward({"model": model}, batch, "model")
-            predictions += zip(chosen.tolist(), objective.predict(outputs, batch), strict=True)
+                answers = objective.answer({"model": model}, batch, outputs)
+            predictions += zip(chosen.tolist(), answers, strict=True)
             if objective.answered(batch):
                 losses = objective.loss(outputs, batch, "model")
                 sums += torch.tensor([sum(float(value) for value in losses.values()), counts], dtype=torch.float64)
@@ -84,14 +85,18 @@ def assess(
 
 
 def by_length(rows: Sequence[Example], batch_tokens: int) -> list[np.ndarray]:
-    """Places of rows in batches of nearly one length: as many as fit, padding included, and at least one."""
-    lengths = [len(row["input_ids"]) for row in rows]
+    """Places of rows in batches of nearly one length: as many as fit, padding included, and at least one. A row is as
+    long as its source and its target together, each padded on its own."""
+    lengths = [(len(row["input_ids"]), num_target_tokens(row)) for row in rows]
     batches: list[np.ndarray] = []
     chosen: list[int] = []
-    longest_first = np.argsort(lengths, kind="stable")[::-1]  # memory runs out at once or never
+    widths = (0, 0)
+    longest_first = np.argsort([sum(both) for both in lengths], kind="stable")[::-1]  # memory runs out at once or never
     for place in longest_first.tolist():
-        if chosen and (len(chosen) + 1) * lengths[chosen[0]] > batch_tokens:
+        wider = (max(widths[0], lengths[place][0]), max(widths[1], lengths[place][1]))
+        if chosen and (len(chosen) + 1) * sum(wider) > batch_tokens:
             batches.append(np.array(chosen))
-            chosen = []
+            chosen, wider = [], lengths[place]
         chosen.append(place)
+        widths = wider
     return [*batches, np.array(chosen)] if chosen else batches
