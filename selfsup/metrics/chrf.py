@@ -1,4 +1,4 @@
-"""chrF: how many runs of one to six characters are shared with a reference."""
+"""Characters in common with a reference (chrF): how many runs of one to six stand in both."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
