@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from selfsup.data.collate import collate, num_target_tokens
+from selfsup.finetuning.keeping import KeptEpochs
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised
 from selfsup.optim.groups import layer_groups
@@ -107,6 +108,7 @@ def fine_tune(
     held_back: Sequence[Example] = (),
     score: Callable[[Sequence[Any], Sequence[Example]], dict[str, float]] | None = None,
     label: str = "fine-tuning",
+    kept: KeptEpochs | None = None,
 ) -> list[dict[str, float]]:
     """Train a model on examples; on return it has the weights of the best epoch, or without a slice of the last.
 
@@ -120,6 +122,7 @@ def fine_tune(
         held_back: a slice that chooses the epoch; nothing is learnt from it.
         score: figures of conclusions on examples; the first one chooses. Without it the loss does.
         label: of the progress bar.
+        kept: where whole epochs are kept, and gone on from after the last of them; nowhere without it.
     Returns:
         for each epoch `epoch`, `step`, `train_loss` and of the slice `slice_loss` and `slice_<figure>`; the chosen one
         has `best` 1.
@@ -145,9 +148,14 @@ def fine_tune(
     warmup_steps = math.ceil(config.warmup_share * per_epoch * epochs)
     curve: list[dict[str, float]] = []
     best: dict[str, Tensor] = {}
+    if kept:
+        curve, best = kept.restore(model, optimizer)
     bar = tqdm(total=per_epoch * epochs, desc=label, leave=False, disable=not accelerator.is_main_process)
+    bar.update(per_epoch * len(curve))
+    ahead = _ahead(curve)
+    stopped = bool(curve and held_back and config.patience and len(curve) - 1 - ahead >= config.patience)
     with bar:
-        for epoch in range(epochs):
+        for epoch in range(epochs if stopped else len(curve), epochs):
             model.train()
             sums = counts = 0.0
             for place, chosen in enumerate(_batches(rows, per_epoch, text_rng(seed, epoch, 0))):
@@ -179,9 +187,11 @@ def fine_tune(
                 line |= {f"slice_{name}": value for name, value in scores.items()}
                 line["merit"] = next(iter(scores.values()), -found.loss)
             curve.append(line)
-            ahead = max(range(len(curve)), key=lambda at: (curve[at].get("merit", at), at))
+            ahead = _ahead(curve)
             if held_back and ahead == epoch:
                 best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            if kept and accelerator.is_main_process:
+                kept.keep(model, optimizer, curve, best)
             if held_back and config.patience and epoch - ahead >= config.patience:
                 break
     if best:
@@ -191,6 +201,11 @@ def fine_tune(
         line["best"] = int(at == ahead)
     accelerator.free_memory()  # it would keep every model alive
     return curve
+
+
+def _ahead(curve: Sequence[Mapping[str, float]]) -> int:
+    """The best epoch so far, the later of two alike; without merits the last."""
+    return max(range(len(curve)), key=lambda at: (curve[at].get("merit", at), at), default=0)
 
 
 def _batches(rows: Sequence[Example], number: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from selfsup.finetuning.figures import Scorer
+from selfsup.finetuning.keeping import KeptEpochs
 from selfsup.finetuning.learner import Learner, build_learner
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
 from selfsup.finetuning.slices import hold_back
@@ -111,9 +112,11 @@ def run_trial(
     objective.survey(examples)
     model = build_learner(learner, objective, labels, seed=seed, fields=config.model)
     objective.bind(learner.tokenizer, model.config)
+    model.config.update(objective.findings())  # some are known once there are tokens
     score = Scorer(task, objective)
+    kept_epochs = KeptEpochs(folder / "epochs", _digest(asked))
     curve = fine_tune(model, objective, learnt, config, seed=seed, accelerator=accelerator, held_back=held_back,
-                      score=score, label="/".join(folder.parts[-2:]))  # fmt: skip
+                      score=score, label="/".join(folder.parts[-2:]), kept=kept_epochs)  # fmt: skip
     if held_back:
         last = assess(model, objective, held_back, accelerator=accelerator)
         objective.settle(held_back, last.conclusions, score.metrics[0])
@@ -127,6 +130,7 @@ def run_trial(
         if keep_model:
             export(model, learner.tokenizer, folder / "model")
         _keep(trial, asked, held_out, folder)
+        kept_epochs.delete()
     accelerator.wait_for_everyone()
     return trial
 

@@ -1,4 +1,4 @@
-"""Sequence reward: what the model samples is made likelier where it scores better than what the model takes for best."""
+"""Sequence reward: what the model samples is made likelier where it scores better than its best guess."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from sacrebleu.metrics import BLEU, CHRF
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -33,8 +33,8 @@ class SequenceReward(SequenceToSequence):
         max_new_tokens: of samples and predictions; None: as the model learnt.
         weight: factor of the loss in a `Joint`.
     Source:
-        Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", section 3.2; Wu et al. 2018, "A Study
-        of Reinforcement Learning for Neural Machine Translation", section 3.4 (mixed with cross-entropy).
+        Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", section 3.2; Wu et al. 2018, "A
+        Study of Reinforcement Learning for Neural Machine Translation", section 3.4 (mixed with cross-entropy).
     """
 
     name: ClassVar[str] = "reward"
@@ -123,7 +123,7 @@ class SequenceReward(SequenceToSequence):
         pairs = zip(said, texts, strict=True)
         return np.array([self.scorer.sentence_score(one.strip(), [text.strip()]).score / 100 for one, text in pairs])
 
-    def write(self, model: nn.Module, batch: Batch) -> list[list[int]]:
+    def write(self, model: Any, batch: Batch) -> list[list[int]]:
         """Write every target twice, token by token: once with noise of each row's own, and once without.
 
         The noise is Gumbel's, so that the token with the highest sum is a sample of softmax. A row draws it from a

@@ -24,13 +24,13 @@ class SequenceToSequence(Sequences):
     Args:
         label_smoothing: share of the answer that is spread over the whole vocabulary, 0-1.
         guided: factor of the penalty on cross-attention that is not monotonic; 0 for none. It is
-            W = 1 - exp(-(n/N - t/T)^2 / (2 guided_width^2)) for target token n of N and source token t of T, weighted by
-            the attention, meaned over heads and blocks: 0 on the diagonal, near 1 far from it.
+            W = 1 - exp(-(n/N - t/T)^2 / (2 guided_width^2)) for target token n of N and source token t of T, weighted
+            by the attention, meaned over heads and blocks: 0 on the diagonal, near 1 far from it.
         guided_width: of the diagonal, in shares of the texts.
         scheduled: share of the target tokens that are replaced, where they are read, by what the model would have
             written there, at the end of training; it rises from 0 in a straight line. Takes a second forward pass.
         beams: hypotheses that are kept when a prediction is written; 1 takes the best token each time.
-        max_new_tokens: of a prediction; None: as the model learnt, a quarter longer than the longest target learnt from.
+        max_new_tokens: of a prediction; None: as the model learnt, a quarter more than the longest target had.
         weight: factor of the loss in a `Joint`.
     Raises:
         ValueError: an argument out of range.
@@ -85,7 +85,7 @@ class SequenceToSequence(Sequences):
             return dict(example)
         fields = {**example, "learnt": np.int64(1)}
         if self.scheduled:
-            own = rng.random(len(example["decoder_input_ids"])) < self.scheduled * progress
+            own: np.ndarray = rng.random(len(example["decoder_input_ids"])) < self.scheduled * progress
             own[0] = False  # what begins a target is nobody's guess
             fields["decoder_own"] = own.astype(np.int64)
         return fields

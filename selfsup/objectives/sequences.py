@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedTokenizerBase
 
@@ -28,7 +28,7 @@ class Sequences(Supervised):
     a target loses the token that ends it, since there is no end where it was cut.
 
     Args:
-        max_new_tokens: of a prediction; None: as the model learnt, a quarter longer than the longest target learnt from.
+        max_new_tokens: of a prediction; None: as the model learnt, a quarter more than the longest target had.
         weight: factor of the loss in a `Joint`.
     """
 
@@ -146,7 +146,7 @@ class Sequences(Supervised):
         return self.target(example)
 
 
-def bare(players: Players) -> nn.Module:
+def bare(players: Players) -> Any:
     """The model itself, unwrapped: what is done with it before the one call that learns is no business of DDP's."""
     model = players["model"]
     return model.module if isinstance(model, DistributedDataParallel) else model

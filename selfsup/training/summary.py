@@ -63,6 +63,12 @@ def summarise(
         rows.append(("loss in nats a token", f"{score.losses['next_token']:.4f}", f"{unigram:.4f}  (unigram)"))
         told = f"{figures['validation_bits_per_byte']:.3f}", f"{unigram * bits:.3f}  (unigram)"
         rows.append((f"bits per byte, {num_bytes:,} bytes scored", *told))
+    if "denoised" in score.losses:
+        counts = plan.corpus.counts(plan.regions)
+        unigram = unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective)
+        figures["unigram_perplexity"] = math.exp(unigram)
+        told = f"{score.losses['denoised']:.4f}", f"{unigram:.4f}  (unigram)"
+        rows.append(("mended text: loss in nats a token", *told))
     for name in (name for name in score.hits if score.counts[name]):
         low, high = score.interval(name)
         blind = figures.get(f"validation_{name}_blind_accuracy")

@@ -1,0 +1,58 @@
+"""A fine-tuning that was killed goes on from its last whole epoch, and comes to the same, byte by byte."""
+
+import pytest
+import torch
+
+from selfsup.finetuning.keeping import KeptEpochs
+from selfsup.finetuning.learning import FineTuneConfig, fine_tune
+from selfsup.objectives import Classification
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path, held_back):
+    config = FineTuneConfig(learning_rate=0.01, epochs=4, batch_size=8, slice_share=0.0)
+    slices = about_cats(9, seed=1) if held_back else []
+
+    def tuned(kept=None, dies_after=None):
+        model, objective = network(dropout=0.1)
+        corrupt, calls = Classification.corrupt, []
+
+        def counted(example, **options):
+            calls.append(options["progress"])
+            if dies_after is not None and len(calls) > dies_after:
+                raise Killed
+            return corrupt(objective, example, **options)
+
+        objective.corrupt = counted
+        curve = fine_tune(
+            model, objective, about_cats(24), config, seed=3, accelerator=accelerator, held_back=slices, kept=kept
+        )
+        return model.state_dict(), curve, calls
+
+    whole, curve, progress = tuned()
+    assert progress[0] == 0.0
+    assert progress[-1] == pytest.approx(11 / 12), "share of the run that has passed"
+    folder = tmp_path / "epochs"
+    with pytest.raises(Killed):
+        tuned(KeptEpochs(folder, "this", seconds=0.0), dies_after=24 * 2 + 5)
+    assert len(list(folder.glob("checkpoint-*"))) == 1
+    assert not list(folder.rglob("*.bin")) + list(folder.rglob("*.pt"))
+    weights, again, calls = tuned(KeptEpochs(folder, "this", seconds=0.0))
+    assert len(calls) == 24 * 2, "two of four epochs were there"
+    assert again == curve
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    _, _, calls = tuned(KeptEpochs(folder, "another", seconds=0.0))
+    assert len(calls) == 24 * 4, "what another run has left behind does not count"
+    KeptEpochs(folder, "this").delete()
+    assert not folder.exists()
+
+
+def test_short_epochs_are_not_worth_it(network, about_cats, accelerator, tmp_path, quick):
+    model, objective = network()
+    kept = KeptEpochs(tmp_path / "epochs", "this")
+    fine_tune(model, objective, about_cats(16), quick, seed=0, accelerator=accelerator, kept=kept)
+    assert not (tmp_path / "epochs").exists()
