@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from selfsup.finetuning.keeping import KeptEpochs
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised
 from selfsup.optim.groups import layer_groups
+from selfsup.optim.muon import Muon
+from selfsup.optim.optimizers import muon_groups
 from selfsup.optim.schedules import factor
 from selfsup.predicting.assess import assess
 from selfsup.training.batches import Share
@@ -33,6 +35,7 @@ class FineTuneConfig:
 
     Args:
         learning_rate: at its peak, of the head; small models want 1e-4 to 1e-3.
+        optimizer: AdamW, or Muon for the matrices in blocks, which learns faster from scratch.
         epochs: times that all examples are read.
         min_steps: few examples are read more often, until there are as many steps.
         batch_size: rows of a step, over all processes.
@@ -48,6 +51,7 @@ class FineTuneConfig:
     """
 
     learning_rate: float = 3e-4
+    optimizer: Literal["AdamW", "Muon"] = "AdamW"
     epochs: int = 5
     min_steps: int = 0
     batch_size: int = 32
@@ -73,6 +77,10 @@ class FineTuneConfig:
         if self.patience is not None and self.slice_share == 0:
             raise ValueError(
                 "patience watches the slice held back from training, but slice_share is 0: set one of them"
+            )
+        if self.optimizer == "Muon" and self.layer_decay != 1:
+            raise ValueError(
+                f"Muon moves all layers at one rate, but layer_decay is {self.layer_decay}: set one of them"
             )
         if self.weight_decay < 0 or self.min_steps < 0:
             raise ValueError("weight_decay and min_steps must not be negative")
@@ -138,10 +146,7 @@ def fine_tune(
     epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))
     for name, weight in model.named_parameters():
         weight.requires_grad_(not (config.freeze_body and name.startswith(model.base_model_prefix + ".")))
-    groups = layer_groups(
-        model, model.base_model_prefix, weight_decay=config.weight_decay, layer_decay=config.layer_decay
-    )
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    optimizer = _optimizer(model, config)
     accelerator.ddp_handler = accelerator.ddp_handler or DistributedDataParallelKwargs(broadcast_buffers=False)
     prepared = accelerator.prepare(model)
     share = Share(accelerator.process_index, accelerator.num_processes, config.micro_batch_size)
@@ -201,6 +206,18 @@ def fine_tune(
         line["best"] = int(at == ahead)
     accelerator.free_memory()  # it would keep every model alive
     return curve
+
+
+def _optimizer(model: PreTrainedModel, config: FineTuneConfig) -> torch.optim.Optimizer:
+    """What moves the weights; each of its groups has a `scale`, its share of the learning rate."""
+    rate, betas = config.learning_rate, (0.9, 0.999)
+    if config.optimizer == "Muon":
+        alike = [group | {"scale": 1.0} for group in muon_groups(model, config.weight_decay)]
+        return Muon(alike, lr=rate, betas=betas, eps=1e-8)
+    groups = layer_groups(
+        model, model.base_model_prefix, weight_decay=config.weight_decay, layer_decay=config.layer_decay
+    )
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=1e-8, fused=True)
 
 
 def _ahead(curve: Sequence[Mapping[str, float]]) -> int:

@@ -146,7 +146,8 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
         lines = (folder / PREDICTIONS).read_text().split("\n")[:-1]  # splitlines() would cut at U+2028 too
     except (OSError, ValueError):
         return None
-    old, new = _flat(record["asked"]), _flat(json.loads(json.dumps(asked)))
+    known = {f"--tune.{name}": value for name, value in asdict(FineTuneConfig()).items()}  # older trials lack the new
+    old, new = known | _flat(record["asked"]), _flat(json.loads(json.dumps(asked)))
     if changed := [name for name in new if old.get(name) != new[name]]:
         raise ValueError(
             f"{folder} holds a trial already, with other {', '.join(changed)}: choose another output, or delete it"

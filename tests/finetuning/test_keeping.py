@@ -12,9 +12,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("held_back", [True, False])
-def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path, held_back):
-    config = FineTuneConfig(learning_rate=0.01, epochs=4, batch_size=8, slice_share=0.0)
+@pytest.mark.parametrize(("held_back", "optimizer"), [(True, "AdamW"), (False, "AdamW"), (True, "Muon")])
+def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path, held_back, optimizer):
+    config = FineTuneConfig(learning_rate=0.01, optimizer=optimizer, epochs=4, batch_size=8, slice_share=0.0)
     slices = about_cats(9, seed=1) if held_back else []
 
     def tuned(kept=None, dies_after=None):
