@@ -86,8 +86,7 @@ class SequenceToSequence(Sequences):
         fields = {**example, "learnt": np.int64(1)}
         if self.scheduled:
             own: np.ndarray = rng.random(len(example["decoder_input_ids"])) < self.scheduled * progress
-            own[0] = False  # what begins a target is nobody's guess
-            fields["decoder_own"] = own.astype(np.int64)
+            fields["decoder_own"] = np.append(0, own[1:]).astype(np.int64)  # what begins a target is nobody's guess
         return fields
 
     def counts(self, batch: Batch, turn: str) -> dict[str, int]:
@@ -95,7 +94,7 @@ class SequenceToSequence(Sequences):
         return {self.name: asked} | ({"diagonal": asked} if self.guided and "learnt" in batch else {})
 
     def forward(self, players: Players, batch: Batch, turn: str) -> Any:
-        fields = self.inputs(batch)
+        fields: dict[str, Any] = dict(self.inputs(batch))
         if self.scheduled and "decoder_own" in batch:
             fields["decoder_input_ids"] = self.mixed(players, fields, batch)
         if self.guided and "learnt" in batch:

@@ -12,15 +12,18 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
+from selfsup.models.encoder_decoder import TextEncoderDecoderConfig
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import AnswerSpan, Classification, Supervised, Tagging
+from selfsup.objectives import AnswerSpan, Classification, SequenceReward, SequenceToSequence, Supervised, Tagging
 from selfsup.predicting.assess import assess
-from selfsup.training.export import open_tokenizer
+from selfsup.training.export import name_tokens, open_tokenizer
 
 KINDS: dict[str, Callable[[], Supervised]] = {
     "classification": Classification,
     "tagging": Tagging,
     "answer_span": lambda: AnswerSpan(window=32, stride=8, max_answer_length=5),
+    "sequence_to_sequence": lambda: SequenceToSequence(label_smoothing=0.1, guided=1.0, scheduled=0.5),
+    "sequence_reward": lambda: SequenceReward(max_new_tokens=12),
 }
 
 
@@ -37,11 +40,17 @@ def tune(
         examples = examples_of(kind, Path(text), 45)
         objective = KINDS[kind]()
         names = objective.survey(examples)
-        config = TextEncoderConfig(
-            vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-            max_position_embeddings=64, id2label=dict(enumerate(names)),
-            label2id={name: place for place, name in enumerate(names)},
-        )  # fmt: skip
+        shape: dict[str, Any] = {"vocab_size": len(words), "hidden_size": 16, "num_attention_heads": 2,
+                                 "intermediate_size": 32, "max_position_embeddings": 64}  # fmt: skip
+        if objective.auto_class == "AutoModelForSeq2SeqLM":
+            config = TextEncoderDecoderConfig(**shape, num_encoder_layers=2, num_decoder_layers=2, dropout=0.0,
+                                              zero_init_output=False)  # fmt: skip
+            name_tokens(config, words)
+        else:
+            config = TextEncoderConfig(
+                **shape, num_hidden_layers=2, id2label=dict(enumerate(names)),
+                label2id={name: place for place, name in enumerate(names)},
+            )  # fmt: skip
         config.update(objective.findings())
         torch.manual_seed(0)
         model = getattr(transformers, objective.auto_class).from_config(config).double()
@@ -55,7 +64,7 @@ def tune(
         found[kind] = {"curve": curve, "conclusions": concluded.conclusions, "loss": concluded.loss,
                        "seen": sum(seen), "rows": rows}  # fmt: skip
         if accelerator.is_main_process:
-            save_file(model.state_dict(), Path(folder) / f"{kind}.safetensors")
+            save_file(dict(model.named_parameters()), Path(folder) / f"{kind}.safetensors")
     (Path(folder) / f"process-{accelerator.process_index}.json").write_text(json.dumps(found))
     accelerator.wait_for_everyone()
     return {"processes": accelerator.num_processes}
@@ -64,13 +73,13 @@ def tune(
 def listen(objective: Supervised) -> list[int]:
     """Gets the number of rows of every batch that is predicted here."""
     seen: list[int] = []
-    predict = objective.predict
+    answer = objective.answer
 
-    def listening(outputs: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+    def listening(players: Any, batch: dict[str, torch.Tensor], outputs: Any) -> list[Any]:
         seen.append(len(batch["input_ids"]))
-        return predict(outputs, batch)
+        return answer(players, batch, outputs)
 
-    objective.predict = listening  # type: ignore[method-assign]
+    objective.answer = listening  # type: ignore[method-assign]
     return seen
 
 
@@ -82,6 +91,8 @@ def examples_of(kind: str, text: Path, number: int) -> list[dict[str, Any]]:
         return [{"text": part, "label": str(len(part) % 3)} for part in paragraphs]
     if kind == "tagging":
         return [{"words": part.split(), "tags": [str(len(w) % 4) for w in part.split()]} for part in paragraphs]
+    if kind.startswith("sequence"):
+        return [{"source": " ".join(part.split()[:20]), "target": " ".join(part.split()[:3])} for part in paragraphs]
     return [
         {
             "question": f"What follows {part.split()[1]}?",

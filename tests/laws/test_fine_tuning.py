@@ -5,7 +5,7 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-KINDS = ["classification", "tagging", "answer_span"]
+KINDS = ["classification", "tagging", "answer_span", "sequence_to_sequence", "sequence_reward"]
 LAYOUTS = {
     "two processes": {"num_processes": 2},
     "micro-batches of 2": {"micro_batch_size": 2},
