@@ -13,7 +13,7 @@ from selfsup.finetuning.figures import between
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.provenance import Provenance, provenance
 from selfsup.finetuning.scoring import why_kept
-from selfsup.finetuning.usage import KINDS, aim, snippet
+from selfsup.finetuning.usage import KINDS, WRITES, aim, snippet
 from selfsup.training.card import amount, local_name, num_parameters, save_card, unedited
 from selfsup.training.record import placeless, read_record
 
@@ -134,7 +134,11 @@ def _limits(kind: str, config: Mapping[str, Any], result: Mapping[str, Any], ori
     if result["figure"][1] <= result["baseline"][1]:
         limits.append(f"It is not surely better than what needs no learning, the {result['baseline'][0]}.")
     if most := config.get("max_position_embeddings"):
-        longer = "a longer text is cut" if kind == "text-classification" else "`selfsup` reads longer ones in windows"
+        longer = (
+            "a longer text is cut"
+            if kind in ("text-classification", WRITES)
+            else "`selfsup` reads longer ones in windows"
+        )
         limits.append(f"It reads at most {most:,} tokens at once; {longer}.")
     if kind == "token-classification":
         limits.append("The words of `pipeline` stand between spaces; `scripts/predict.py` also parts punctuation.")

@@ -5,11 +5,14 @@ from typing import Any
 
 from selfsup.objectives.supervised import few
 
+WRITES = "text2text-generation"
 # What the Hub calls the heads.
 KINDS = {
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
+    "AutoModelForSeq2SeqLM": WRITES,
+    "AutoModelForMaskedLM": WRITES,  # in parallel: no other task is learnt with it
 }
 
 
@@ -29,6 +32,14 @@ def snippet(name: str, kind: str, config: Mapping[str, Any], *, pairs: bool = Fa
             f'answerer = QuestionAnswerer.from_pretrained("{name}")',
             'print(answerer({"question": "Whom did Ann meet?", "context": "Ann met Bob in Rome."}))',
         ])  # fmt: skip
+    if kind == WRITES:
+        lines = [
+            "from selfsup.predicting import Translator",
+            "",
+            f'translate = Translator.from_pretrained("{name}")',
+            'print(translate("A dog runs through the snow."))',
+        ]
+        return "\n".join(lines if config.get("parallel") else [*lines, *_without_us(name, config)])
     options, asked, problem = "", '"What a lovely day!"', config.get("problem_type")
     if kind == "token-classification":
         options, asked = ', aggregation_strategy="first"', '"The miller sold a wooden box ."'
@@ -44,6 +55,23 @@ def snippet(name: str, kind: str, config: Mapping[str, Any], *, pairs: bool = Fa
     return f'from transformers import pipeline\n\nread = pipeline("{kind}", "{name}"{options}{trust})\nprint({said})'
 
 
+def _without_us(name: str, config: Mapping[str, Any]) -> list[str]:
+    """The same at people's who have transformers alone."""
+    trust = ", trust_remote_code=True" if "auto_map" in config else ""
+    longest = f", max_new_tokens={config.get('max_target_tokens') or 128}"
+    return [
+        "",
+        "# or with transformers alone",
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
+        f'model = AutoModelForSeq2SeqLM.from_pretrained("{name}"{trust})',
+        'source = tokenizer("A dog runs through the snow.", return_tensors="pt")',
+        f"written = model.generate(**source, num_beams=5{longest})",
+        "print(tokenizer.decode(written[0], skip_special_tokens=True))",
+    ]
+
+
 def aim(kind: str, config: Mapping[str, Any], labels: tuple[str, ...], *, pairs: bool = False) -> str:
     """What the model tells, in a sentence."""
     names = few([f"`{label}`" for label in labels])
@@ -51,6 +79,9 @@ def aim(kind: str, config: Mapping[str, Any], labels: tuple[str, ...], *, pairs:
         return "It finds where in a text the answer to a question stands."
     if kind == "token-classification":
         return f"It gives each word of a text one of these tags: {names}."
+    if kind == WRITES:
+        how = "all words at once, in a few rounds" if config.get("parallel") else "word by word"
+        return f"It writes a text for a text, {how}."
     read = "a pair of texts" if pairs else "a text"
     if config.get("problem_type") == "regression":
         return f"It gives {read} a number."

@@ -152,7 +152,7 @@ def _readers(
     )
     is_text = kind in (".csv", ".tsv")
     needed, optional = head.asked([] if is_text and "text" in {*there, *columns} else there, list(columns))
-    if kind.startswith(".txt") and "text" not in needed:
+    if kind.startswith(".txt") and "text" not in [columns.get(role, role) for role in needed]:
         raise ValueError(
             f"Rows with {listed(needed)} were wanted, but {called(source)} holds lines of text: give JSON lines or "
             "parquet"

@@ -13,23 +13,27 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 
 from selfsup.predicting.heads import Head, Labels, Number, Span, Tags
 from selfsup.predicting.hidden_words import HiddenWords
+from selfsup.predicting.targets import Targets
+from selfsup.predicting.translating import is_parallel
 from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
 from selfsup.training.export import exported, open_tokenizer, opening
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
-    {kind.auto_class: kind for kind in (Labels, Tags, Span, HiddenWords)}
+    {kind.auto_class: kind for kind in (Labels, Tags, Span, Targets, HiddenWords)}  # BART is of the last two kinds
 )
 
 
-def open_head(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Head]:
+def open_head(name: str, *, beams: int | None = None, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Head]:
     """A trained model, in evaluation mode and float32, and its head, bound.
 
     Args:
         name: folder of a run, exported folder, checkpoint or Hub id.
+        beams: see `Translator`; of models that write texts alone, and 5 there, if None.
         trust_remote_code: run Python files that come with the model; our own need none.
     Raises:
-        ValueError: nothing opens under that name, or the model has no head whose predictions people read.
+        ValueError: nothing opens under that name, or the model has no head whose predictions people read, or beams are
+            wanted of one that writes nothing.
     """
     start = exported(name)
     tokenizer = open_tokenizer(start, trust_remote_code)
@@ -47,9 +51,13 @@ def open_head(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrained
     kind = HEADS[auto_class]
     if kind is Labels and (config.problem_type == "regression" or config.num_labels == 1):
         kind = Number
-    head = kind()
+    if is_parallel(config):
+        kind = Targets
+    if beams is not None and kind is not Targets:
+        raise ValueError(f"a model that writes texts is wanted for --beams, but {name} does not: leave --beams out")
+    head = kind() if beams is None else Targets(beams)
     head.bind(tokenizer, model.config)
-    if kind is not HiddenWords:
+    if kind not in (HiddenWords, Targets):
         _check_frame(head, tokenizer, name)
     return model.eval(), head
 
@@ -87,8 +95,8 @@ def one_process() -> Accelerator:
 def _refuse(name: str, config: PreTrainedConfig) -> NoReturn:
     made = (config.architectures or ["model of an unknown kind"])[0]
     raise ValueError(
-        f"a model trained to classify, to tag, to answer or to guess hidden words is wanted, but {name} is a {made} "
-        "without the weights of such a head: fine-tune it first, with scripts/finetune.py"
+        "a model trained to classify, to tag, to answer, to write or to guess hidden words is wanted, but "
+        f"{name} is a {made} without the weights of such a head: fine-tune it first, with scripts/finetune.py"
     )
 
 

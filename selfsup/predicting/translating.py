@@ -99,6 +99,11 @@ class Translator:
         begun = read_prefix(self.tokenizer, prefix) if prefix else []
         return self.from_ids(sources, prefix=begun, **options)
 
+    def lines(self, text: str, num_returned: int, beams: int, max_new_tokens: int | None) -> str:
+        """What is written for a text, to be printed: the best alone, or several with their scores, each in a line."""
+        [found] = self.written([text], num_returned=num_returned, beams=beams, max_new_tokens=max_new_tokens)
+        return found[0].text if num_returned == 1 else "\n".join(f"{one.score:8.3f}  {one.text}" for one in found)
+
     def from_ids(
         self,
         sources: Sequence[Sequence[int]],
@@ -252,6 +257,25 @@ def open_writer(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrain
     if info["missing_keys"]:
         _refuse(name, config)
     return model.eval(), tokenizer
+
+
+def open_translator(name: str, *, beams: int | None = None, trust_remote_code: bool = False) -> Translator | None:
+    """The translator of an encoder-decoder; None of another model, which may go on with texts.
+
+    Args:
+        name: as for `open_writer`.
+        beams: that are wanted, if any are.
+        trust_remote_code: run Python files that come with the model; our own need none.
+    Raises:
+        ValueError: nothing opens under that name, or beams are wanted of another model.
+    """
+    with opening("a model that writes is wanted", name):
+        config = AutoConfig.from_pretrained(exported(name), trust_remote_code=trust_remote_code)
+    if config.is_encoder_decoder:
+        return Translator.from_pretrained(name, device="cpu", trust_remote_code=trust_remote_code)
+    if beams is not None:
+        raise ValueError(f"an encoder-decoder is wanted for --beams, but {name} is none: leave --beams out")
+    return None
 
 
 def writer_class(config: PreTrainedConfig) -> str | None:

@@ -11,7 +11,7 @@ from selfsup.finetuning.card import write_card
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.usage import snippet
 from selfsup.metrics import Accuracy
-from selfsup.objectives import AnswerSpan, Classification, Tagging
+from selfsup.objectives import AnswerSpan, Classification, SequenceToSequence, Tagging
 from selfsup.task import DataSet, Human, Task
 from selfsup.training.card import readdress
 from selfsup.training.export import export
@@ -210,10 +210,22 @@ def test_the_lines_to_use_it(kind, config, pairs, last):
 
 
 @pytest.mark.parametrize(
+    ("config", "number"), [({"max_target_tokens": 40, "auto_map": {}}, 1), ({"parallel": True}, 0)]
+)
+def test_the_lines_to_write_with_it(config, number):
+    text = snippet("user/cats", "text2text-generation", config)
+    compile(text, "card", "exec")
+    assert 'translate = Translator.from_pretrained("user/cats")\nprint(translate(' in text
+    assert text.count('AutoModelForSeq2SeqLM.from_pretrained("user/cats", trust_remote_code=True)') == number
+    assert text.count("generate(**source, num_beams=5, max_new_tokens=40)") == number
+
+
+@pytest.mark.parametrize(
     ("objective", "sentence"),
     [
         (Tagging, "It gives each word of a text one of these tags: `no`, `yes`."),
         (AnswerSpan, "It finds where in a text the answer to a question stands."),
+        (SequenceToSequence, "It writes a text for a text, word by word."),
     ],
 )
 def test_other_heads(run, objective, sentence):

@@ -397,8 +397,8 @@ class TestModels:
 
     def test_a_body_alone_is_refused(self, folder, tmp_path):
         wanted = (
-            "a model trained to classify, to tag, to answer or to guess hidden words is wanted, but {} is a {} without "
-            "the weights of such a head: fine-tune it first, with scripts/finetune.py"
+            "a model trained to classify, to tag, to answer, to write or to guess hidden words is wanted, but {} is a "
+            "{} without the weights of such a head: fine-tune it first, with scripts/finetune.py"
         )
         for head, made in (("NextSentencePrediction", None), ("TokenClassification", ["TextEncoderForMaskedLM"])):
             model = folder(head)

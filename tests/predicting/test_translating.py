@@ -1,9 +1,14 @@
 """A translation class: what is written does not depend on the batch, is what `generate` writes, and has its score."""
 
+import importlib.util
+import json
 import math
+from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch.nn.functional import log_softmax
 from transformers import (
     BartConfig,
@@ -21,7 +26,9 @@ from selfsup.models.encoder_decoder import (
     TextEncoderDecoderForMaskedLM,
     TextEncoderDecoderForSeq2SeqLM,
 )
-from selfsup.predicting.translating import Translator, read_source, writer_class
+from selfsup.predicting.files import predict_file
+from selfsup.predicting.opening import open_head
+from selfsup.predicting.translating import Translator, open_translator, read_source, writer_class
 from selfsup.training.export import export, name_tokens
 
 TEXTS = ["The queen found bread.", "So", "A tired soldier washed the long rope under the bridge.", "The queen hid it!"]
@@ -35,6 +42,7 @@ def ours(tokenizer, folder, **fields) -> str:
         vocab_size=len(tokenizer), hidden_size=16, num_encoder_layers=1, num_decoder_layers=1, num_attention_heads=2,
         intermediate_size=32, max_position_embeddings=48, zero_init_output=False, initializer_range=0.5, **fields,
     )  # fmt: skip
+    tokenizer = deepcopy(tokenizer)  # others read segments with it
     name_tokens(config, tokenizer)
     torch.manual_seed(3)
     kind = TextEncoderDecoderForMaskedLM if config.parallel else TextEncoderDecoderForSeq2SeqLM
@@ -222,3 +230,50 @@ class TestParallel:
         for options in ({"num_returned": 2}, {"prefix": "A"}):
             with pytest.raises(ValueError, match="this one writes all tokens at once: leave them out"):
                 parallel(TEXTS, **options)
+
+
+class TestCommands:
+    def test_a_file_of_texts_is_read_and_written(self, folder, translator, tmp_path):
+        wanted = translator.written(TEXTS, beams=2)
+        (tmp_path / "in.txt").write_text("\n".join(TEXTS) + "\n")
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps({"source": text}) + "\n" for text in TEXTS))
+        for name in ("in.txt", "in.jsonl"):
+            network, head = open_head(folder, beams=2)
+            predict_file(network, head, tmp_path / name, tmp_path / "out.jsonl", accelerator=Accelerator())
+            rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+            assert [row["prediction"] for row in rows] == [best.text for [best] in wanted]
+            assert [row["score"] for row in rows] == pytest.approx([best.score for [best] in wanted], abs=2e-5)
+
+    def test_bad_rows_are_named(self, folder, tmp_path):
+        network, head = open_head(folder)
+        for content, message in (
+            (" \n", "line 1 .*: text was wanted in 'text', but it is empty"),
+            ("So " * 90, r"line 1 .*: the model reads at most 48 tokens, but the text has"),
+        ):
+            (tmp_path / "in.txt").write_text(content)
+            with pytest.raises(ValueError, match=message):
+                predict_file(network, head, tmp_path / "in.txt", tmp_path / "out.jsonl", accelerator=Accelerator())
+
+    def test_beams_are_for_those_who_write(self, pretrained):
+        with pytest.raises(ValueError, match="a model that writes texts is wanted for --beams, but"):
+            open_head(str(pretrained), beams=2)
+        with pytest.raises(ValueError, match=r"an encoder-decoder is wanted for --beams, but .* is none"):
+            open_translator(str(pretrained), beams=2)
+        assert open_translator(str(pretrained)) is None
+
+    def test_the_terminal_gets_the_best_or_several_with_scores(self, folder, translator, capsys):
+        generate = script("generate")
+        generate.main(folder, prompt=TEXTS[0], beams=3)
+        assert capsys.readouterr().out == translator(TEXTS[0], beams=3) + "\n"
+        generate.main(folder, prompt=TEXTS[0], beams=3, num_samples=2)
+        wanted = translator.written(TEXTS[:1], beams=3, num_returned=2)[0]
+        assert capsys.readouterr().out == "".join(f"{one.score:8.3f}  {one.text}\n" for one in wanted)
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "scripts" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
