@@ -27,7 +27,8 @@ class TextEncoderDecoderConfig(PreTrainedConfig):
         activation: "gelu", "relu2" (ReLU squared) or "geglu" (GELU that gates; half again as many weights).
         cross_attention: what the blocks of the decoder look at: "last", the end of the encoder; or "layerwise", each
             the output of the encoder's block of its number, which needs as many of them.
-        rotary_cross_attention: it also looks by where source and target stand, not only by what stands there.
+        rotary_cross_attention: it also looks by where source and target stand, not only by what stands there; without
+            it a small model hardly finds the second of two nouns, and a parallel one tells no places apart.
         copy_gate: a token is guessed from the vocabulary, or copied from the source, as a gate decides.
         parallel: every token of the target sees all of it, and its length is guessed from the source, so that it is
             written in a few rounds and not token by token.
@@ -64,7 +65,7 @@ class TextEncoderDecoderConfig(PreTrainedConfig):
     intermediate_size: int = 1024
     activation: Literal["gelu", "relu2", "geglu"] = "relu2"
     cross_attention: Literal["last", "layerwise"] = "last"
-    rotary_cross_attention: bool = False
+    rotary_cross_attention: bool = True
     copy_gate: bool = False
     parallel: bool = False
     qk_norm: bool = True

@@ -25,7 +25,7 @@ from selfsup.training.export import name_tokens
 KINDS = {
     "last": {},
     "layerwise": {"cross_attention": "layerwise"},
-    "rotary": {"rotary_cross_attention": True},
+    "by content": {"rotary_cross_attention": False},
     "copy": {"copy_gate": True},
 }
 
