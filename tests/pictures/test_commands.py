@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 
@@ -9,8 +10,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
+from selfsup.models.encoder_decoder import (
+    TextEncoderDecoderConfig,
+    TextEncoderDecoderForMaskedLM,
+    TextEncoderDecoderForSeq2SeqLM,
+)
 from selfsup.models.text_encoder import TextEncoderModel
-from selfsup.training.export import export
+from selfsup.training.export import export, name_tokens
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -57,6 +63,36 @@ def test_attention_of_our_encoder_is_what_its_heads_weigh(folder, tiny_config, d
     assert weights.sum(-1) == pytest.approx(1.0, abs=1e-5)
     assert (alone == weights[1, 0]).all()
     assert named["title"] == "Attention heads of mine/model"
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_attention_of_an_encoder_decoder_goes_from_target_to_source(parallel, tiny_tokenizer, drawn, tmp_path):
+    tokenizer = deepcopy(tiny_tokenizer)  # others read segments with it
+    config = TextEncoderDecoderConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_encoder_layers=1, num_decoder_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=24, zero_init_output=False, parallel=parallel,
+    )  # fmt: skip
+    name_tokens(config, tokenizer)
+    kind = TextEncoderDecoderForMaskedLM if parallel else TextEncoderDecoderForSeq2SeqLM
+    model = kind(config).eval()
+    export(model, tokenizer, tmp_path / "mine" / "model")
+    show = script("show_attention")
+    seen = drawn(show, "draw_heads", "draw_head")
+    show.main(str(tmp_path / "mine"), "The queen found bread.", "A boy sold it.", tmp_path / "a.png")
+    ((name, weights, queries, keys, _, named),) = seen
+    source = tokenizer("The queen found bread.")["input_ids"]
+    target = tokenizer("A boy sold it.")["input_ids"]
+    assert (name, named["title"]) == ("draw_heads", f"Cross-attention heads of {tmp_path.name}/mine")
+    assert (len(queries), len(keys)) == (len(target) - (2 if parallel else 1), len(source))
+    assert (keys[0], keys[-1], queries[0]) == ("[CLS]", "[SEP]", "A")
+    read = target[1:-1] if parallel else target[:-1]
+    layers = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([read]), output_attentions=True)
+    assert weights == pytest.approx(torch.cat(layers.cross_attentions).detach().numpy(), abs=1e-6)
+    if not parallel:  # it writes what is not given
+        show.main(str(tmp_path / "mine"), "The queen found bread.", output=tmp_path / "a.png", layer=1, head=0)
+        assert seen[1][0] == "draw_head"
+    with pytest.raises(ValueError, match=r"writes 1 to 24 tokens, but the target has \d+: give another one"):
+        show.main(str(tmp_path / "mine"), "The queen.", "A boy sold it. " * 9)
 
 
 def test_attention_of_a_bert_of_the_hub(tiny_tokenizer, tmp_path):
