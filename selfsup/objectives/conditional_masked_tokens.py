@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from selfsup.generation.parallel import mask_predict
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.sequences import Sequences, bare, real_tokens
 from selfsup.objectives.supervised import in_float32
@@ -116,11 +116,8 @@ class ConditionalMaskedTokens(Sequences):
 
     def answer(self, players: Players, batch: Batch, outputs: Any) -> list[Any]:
         """(tokens) ids a row, filled in by `mask_predict` from the source alone."""
-        from selfsup.generation.parallel import mask_predict
-
         real = real_tokens(batch)
         sources: Sequence[Sequence[int]] = [
             ids[mask].tolist() for ids, mask in zip(batch["input_ids"], real, strict=True)
         ]
-        with torch.no_grad():
-            return mask_predict(bare(players), self.tokenizer, sources, rounds=self.rounds, lengths=self.lengths)
+        return mask_predict(bare(players), self.tokenizer, sources, rounds=self.rounds, lengths=self.lengths)

@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
+from selfsup.generation.parallel import mask_predict
 from selfsup.training.export import exported, open_tokenizer, opening
 
 OURS = "selfsup_encoder_decoder"
@@ -191,8 +192,6 @@ class Translator:
     def _in_parallel(
         self, sources: list[list[int]], rounds: int, lengths: int, max_new_tokens: int | None
     ) -> list[list[tuple[list[int], float]]]:
-        from selfsup.generation.parallel import mask_predict
-
         targets = mask_predict(self.model, self.tokenizer, sources, rounds=rounds, lengths=lengths)
         return [[(list(target), math.nan)] for target in targets]
 

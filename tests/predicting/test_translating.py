@@ -215,7 +215,6 @@ def test_other_models_are_refused(tiny_tokenizer, tmp_path):
 class TestParallel:
     @pytest.fixture
     def parallel(self, tiny_tokenizer, tmp_path_factory) -> Translator:
-        pytest.importorskip("selfsup.generation.parallel")
         name = ours(tiny_tokenizer, tmp_path_factory.mktemp("parallel") / "model", parallel=True)
         return Translator.from_pretrained(name, device="cpu")
 
