@@ -8,6 +8,8 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from selfsup.generation.beam import BeamConfig, beam_search
+from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.sequences import Sequences, bare, real_tokens
 from selfsup.objectives.supervised import in_float32
@@ -130,8 +132,13 @@ class SequenceToSequence(Sequences):
 
     def answer(self, players: Players, batch: Batch, outputs: Any) -> list[Any]:
         """(tokens) ids a row, as the model writes them from the source alone."""
-        written = bare(players).generate(
-            input_ids=batch["input_ids"], attention_mask=real_tokens(batch).long(), num_beams=self.beams,
+        model, real = bare(players), real_tokens(batch)
+        if isinstance(model, TextEncoderDecoderForSeq2SeqLM):
+            sources = [ids[mask].tolist() for ids, mask in zip(batch["input_ids"], real, strict=True)]
+            config = BeamConfig(self.beams, max_new_tokens=self.num_written)
+            return [best.ids for best, *_ in beam_search(model, sources, config, batch_size=len(sources))]
+        written = model.generate(  # its settings may ask for more than ours know
+            input_ids=batch["input_ids"], attention_mask=real.long(), num_beams=self.beams,
             max_new_tokens=self.num_written, do_sample=False,
         )  # fmt: skip
         return written.tolist()

@@ -10,7 +10,9 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
+from selfsup.generation.beam import BeamConfig, beam_search
 from selfsup.generation.parallel import mask_predict
+from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
 from selfsup.training.export import exported, open_tokenizer, opening
 
 OURS = "selfsup_encoder_decoder"
@@ -138,8 +140,10 @@ class Translator:
             with torch.inference_mode():
                 if is_parallel(self.model.config):
                     written = self._in_parallel(rows, rounds, beams, max_new_tokens)
-                else:
+                elif isinstance(self.model, TextEncoderDecoderForSeq2SeqLM):
                     written = self._by_beams(rows, beams, num_returned, max_new_tokens, list(prefix))
+                else:  # its settings may ask for more than ours know
+                    written = self._by_generate(rows, beams, num_returned, max_new_tokens, list(prefix))
             for place, hypotheses in zip(chosen, written, strict=True):
                 texts = self.tokenizer.batch_decode([ids for ids, _ in hypotheses], skip_special_tokens=True)
                 scores = [score for _, score in hypotheses]
@@ -150,15 +154,23 @@ class Translator:
         self, sources: list[list[int]], beams: int, num_returned: int, max_new_tokens: int | None, prefix: list[int]
     ) -> list[list[tuple[list[int], float]]]:
         """Of each source, ids and score of the best targets."""
+        room = self._room(len(prefix))
+        most = min(max_new_tokens or getattr(self.model.config, "max_target_tokens", None) or room, room)
+        config = BeamConfig(beams, max_new_tokens=most, num_returned=num_returned)
+        found = beam_search(self.model, sources, config, prefix=prefix, batch_size=len(sources))
+        return [[(one.ids, one.score) for one in some] for some in found]
+
+    def _by_generate(
+        self, sources: list[list[int]], beams: int, num_returned: int, max_new_tokens: int | None, prefix: list[int]
+    ) -> list[list[tuple[list[int], float]]]:
+        """The same by transformers."""
         config, settings = self.model.config, self.model.generation_config
         pad = next(number for number in (config.pad_token_id, self.tokenizer.pad_token_id, 0) if number is not None)
         width = max(map(len, sources))
         ids = torch.tensor([[*source, *[pad] * (width - len(source))] for source in sources])
         mask = torch.tensor([[1] * len(source) + [0] * (width - len(source)) for source in sources])
         options: dict[str, Any] = {"num_beams": beams, "num_return_sequences": num_returned, "do_sample": False}
-        most = max_new_tokens or getattr(
-            config, "max_target_tokens", None
-        )  # as `Sequences` found in what it learnt from
+        most = max_new_tokens or getattr(config, "max_target_tokens", None)
         if most or (settings.max_new_tokens is None and settings.max_length is None):
             room = self._room(len(prefix))
             options |= {"max_new_tokens": min(most or room, room), "max_length": None}

@@ -217,7 +217,7 @@ def test_learns_a_batch_by_heart(objective, batch, players):
             optimizers[turn].zero_grad()
             torch.stack([*losses.values()]).sum().backward()
             optimizers[turn].step()
-        if left < 0.02:  # there is no more to learn
+        if left < 0.05:  # there is no more to learn
             break
     losses = losses_of(objective, players, rows)
     for name, count in counts.items():

@@ -18,7 +18,7 @@ from selfsup.training.export import open_tokenizer
 
 ROOT = Path(__file__).parents[2]
 WORDS = {"the": "der", "cat": "Kater", "dog": "Hund", "sees": "sieht", "hears": "hört", "a": "ein", "bird": "Vogel"}
-SHAPE = {"hidden_size": 32, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_attention_heads": 2}
+SHAPE: dict = {"hidden_size": 32, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_attention_heads": 2}
 SHAPE |= {"intermediate_size": 64, "vocab_size": 290, "max_position_embeddings": 32, "dropout": 0.0}
 
 

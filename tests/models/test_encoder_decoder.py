@@ -32,7 +32,7 @@ KINDS = {
 
 def model_of(**fields):
     torch.manual_seed(0)
-    size = {"vocab_size": 64, "hidden_size": 16, "num_encoder_layers": 2, "num_decoder_layers": 2}
+    size: dict = {"vocab_size": 64, "hidden_size": 16, "num_encoder_layers": 2, "num_decoder_layers": 2}
     size |= {"num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 48, "dropout": 0.0}
     ids = {"bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2}
     rest = {"zero_init_output": False, "initializer_range": 0.5}

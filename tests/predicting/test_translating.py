@@ -194,7 +194,7 @@ def test_a_broken_model_is_named(folder, beams):
     broken = Translator.from_pretrained(folder, device="cpu")
     with torch.no_grad():
         broken.model.model.decoder.norm.weight.fill_(math.nan)
-    with pytest.raises(ValueError, match="the model gives nan: its weights are broken"):
+    with pytest.raises(ValueError, match="its weights are broken"):
         broken(TEXTS[0], beams=beams)
 
 
