@@ -207,6 +207,8 @@ def test_every_turn_sends_gradient_to_every_parameter_of_its_player_only(objecti
 
 def test_learns_a_batch_by_heart(objective, batch, players):
     rows = batch()
+    if isinstance(objective, selfsup.objectives.SequenceReward):
+        objective.max_new_tokens = 3  # what it samples takes nearly all of the time
     optimizers = {turn: torch.optim.Adam(players[turn].parameters(), lr=0.01) for turn in objective.turns}
     counts = counts_of(objective, rows)
     for _ in range(150):
@@ -217,7 +219,7 @@ def test_learns_a_batch_by_heart(objective, batch, players):
             optimizers[turn].zero_grad()
             torch.stack([*losses.values()]).sum().backward()
             optimizers[turn].step()
-        if left < 0.05:  # there is no more to learn
+        if left < 0.02:  # there is no more to learn
             break
     losses = losses_of(objective, players, rows)
     for name, count in counts.items():
