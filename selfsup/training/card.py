@@ -20,6 +20,7 @@ from selfsup.training.record import Text, placeless, read_record, training_text
 _TASKS = {
     "tokens": "fill-mask",
     "next_token": "text-generation",
+    "denoised": "text2text-generation",
     "replaced": "token-classification",
     "order": "text-classification",
     "next": "text-classification",
@@ -28,6 +29,7 @@ _USES = {
     "fill-mask": "It fills in hidden words, and ",
     "token-classification": "It tells tokens that a small generator made up from original ones, and ",
 }
+_SCRIPTS = {"text-generation": "pretrain_decoder.py", "text2text-generation": "pretrain_encoder_decoder.py"}
 _MARKER = re.compile(r"\n<!-- selfsup card (?P<digest>[0-9a-f]{16}) of (?P<name>.+): .*-->\n$")
 
 
@@ -235,12 +237,12 @@ def _results(
     table += [f"| {' | '.join(row)} | (1) |" for row in rows]
     speed = f"{figures['tokens_per_second']:,.0f} tokens/s; {figures['peak_memory_gib']:.2f} GiB"
     table.append(f"| speed (median); peak memory | {speed} | | (1) |")
-    writes = _task(figures) == "text-generation"
-    script = "scripts/pretrain_decoder.py" if writes else "scripts/pretrain.py"
-    command = f"`{header['command']}`" if "command" in header else f"`{script}`, with the recipe below"
+    task = _task(figures)
+    script = _SCRIPTS.get(task, "pretrain.py")
+    command = f"`{header['command']}`" if "command" in header else f"`scripts/{script}`, with the recipe below"
     return (
         f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} rows at most, "
-        + ("" if writes else "the same words hidden every time, ")
+        + ("" if task == "text-generation" else "the same words hidden every time, ")
         + "one run, one seed.\n\n"
         + "\n".join(table)
         + f"\n\n(1) {command}, as its last table; "
@@ -282,7 +284,7 @@ def _training(
         shape = recipe["model"]["init_args"]
         recipe["model"]["init_args"] = {key: value for key, value in shape.items() if value is not None}
     dumped = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    script = "pretrain_decoder.py" if _task(figures) == "text-generation" else "pretrain.py"
+    script = _SCRIPTS.get(_task(figures), "pretrain.py")
     curves = "![Losses, accuracies, gradient norm and learning rate by step](curves.png)\n\n" if has_curves else ""
     return (
         "## How it was trained\n\n" + "\n".join(facts) + f"\n\n{curves}<details><summary>The recipe, as "
@@ -342,16 +344,16 @@ def _answers(figures: Mapping[str, Any]) -> list[str]:
 
 def _called(answer: str) -> str:
     names = {"order": "order of two segments", "next": "second segment of another document"}
-    return {"tokens": "hidden tokens", "next_token": "next tokens", "replaced": "replaced or original", **names}.get(
-        answer, answer
-    )
+    names |= {"tokens": "hidden tokens", "next_token": "next tokens", "replaced": "replaced or original"}
+    return {"denoised": "damaged text mended", **names}.get(answer, answer)
 
 
 def _task(figures: Mapping[str, Any]) -> str:
     """What `pipeline` can do with the model; hidden tokens beside replaced ones are the generator's."""
     asked = _answers(figures)
     return next(
-        (_TASKS[answer] for answer in ("replaced", "tokens", "next_token") if answer in asked), "feature-extraction"
+        (_TASKS[answer] for answer in ("replaced", "tokens", "next_token", "denoised") if answer in asked),
+        "feature-extraction",
     )
 
 

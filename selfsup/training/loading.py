@@ -14,6 +14,7 @@ _AUTO_CLASSES = {
     "fill-mask": "AutoModelForMaskedLM",
     "token-classification": "AutoModelForTokenClassification",
     "text-generation": "AutoModelForCausalLM",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
 }
 
 
@@ -64,6 +65,16 @@ def how_to_load(name: str, config: Mapping[str, Any], task: str | None, language
             "",
             f'write = pipeline("text-generation", "{name}"{trust})',
             'print(write("At last", max_new_tokens=40, do_sample=True, top_p=0.9)[0]["generated_text"])',
+            "```",
+        ]
+    if task == "text2text-generation":  # transformers 5 has no pipeline for it
+        sentence = _SENTENCES.get(language, "{}").format("{tokenizer.mask_token}")
+        lines += [
+            "",
+            "```python",
+            f'damaged = tokenizer(f"{sentence}", return_tensors="pt")',
+            "mended = model.generate(**damaged, max_new_tokens=40)",
+            "print(tokenizer.decode(mended[0], skip_special_tokens=True))",
             "```",
         ]
     if remote:

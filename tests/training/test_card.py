@@ -274,6 +274,17 @@ def test_other_answers_have_their_rows(run):
     assert {each.task_type for each in card.data.eval_results or ()} == {"fill-mask"}
 
 
+def test_what_mends_text_says_how(run):
+    figures = {"validation_tokens_count": 0, "validation_order_count": 0, "validation_denoised_count": 90}
+    figures |= {"validation_denoised_loss": 2.5, "validation_denoised_accuracy": 0.5}
+    figures |= {"validation_denoised_interval": (0.4, 0.6)}
+    card = card_of(run(), figures=figures)
+    assert card.data.pipeline_tag == "text2text-generation"
+    assert "AutoModelForSeq2SeqLM.from_pretrained(" in card.text
+    assert "mended = model.generate(**damaged" in card.text
+    assert "`scripts/pretrain_encoder_decoder.py --config` reads it" in card.text
+
+
 class TestEdited:
     def test_what_somebody_wrote_stays(self, run, capsys):
         folder = run()
