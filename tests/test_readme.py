@@ -89,6 +89,12 @@ def write_labelled(folder: Path, words: list[str], chance: random.Random) -> Non
         for name, examples in rows.items():
             (folder / "mirror" / name).mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist(examples), folder / "mirror" / name / f"{split}.parquet")
+    pairs = [
+        {"source": first, "target": first.upper()}
+        for first in (" ".join(chance.choices(words, k=5)) for _ in range(60))
+    ]
+    (folder / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (folder / "my_lines.txt").write_text("".join(pair["source"] + "\n" for pair in pairs[:3]))
     reviews = [{"text": " ".join(chance.choices(words, k=9)), "label": ["bad", "good"][n % 2]} for n in range(60)]
     (folder / "my_reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
 
@@ -126,6 +132,8 @@ def test_commands_and_python_of_the_readme_run(clone: Path):
             assert "bits per byte" in run(command + BRIEF + SMALL, clone)
         elif name := next((name for name in BRIEF_ASKING if name in command), None):
             assert run(command + BRIEF_ASKING[name], clone)
+        elif "new_model.py" in command:
+            assert "shape" in run(command + SMALL, clone)
         elif "finetune.py" in command:
             assert "without learning" in run(command + BRIEF_TUNING, clone)
         elif name := next((name for name in BRIEF_SCORES if name in command), None):
