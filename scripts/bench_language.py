@@ -1,6 +1,7 @@
 """Measure how well a decoder predicts held-out text, beside n-grams that learnt from the same text."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from selfsup.data.texts import DataConfig, find_texts
@@ -9,7 +10,7 @@ from selfsup.training.export import exported, open_model, open_tokenizer
 
 
 def main(
-    model: str, corpus: str, data: DataConfig = DataConfig(), output: Path | None = None, stride: int | None = None,
+    model: str, corpus: str, data: DataConfig | None = None, output: Path | None = None, stride: int | None = None,
     max_tokens: int | None = None, batch_size: int = 16, data_root: Path | None = None, trust_remote_code: bool = False,
 ) -> None:  # fmt: skip
     """Print bits per byte of the whole held-out text; every token is scored once.
@@ -17,7 +18,7 @@ def main(
     Args:
         model: a run, an exported folder or a Hub id of a decoder.
         corpus: that it was trained on, as for pretrain.py, with its validation text; n-grams learn from it too.
-        data: as the run had it.
+        data: how text is held out; by default as run.yaml says.
         output: where to keep the figures, as JSON.
         stride: tokens that a window scores; what stands before them in the window is context. Half a window by default.
         max_tokens: of a window; as many as the model reads by default.
@@ -38,18 +39,19 @@ def main(
     tokenizer = open_tokenizer(folder, trust_remote_code)
     network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code)
     network.to(Accelerator().device)
+    data = data or language.data_of(model) or DataConfig()
     text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
     most = max_tokens or window(network) or 512
     stride = max(1, most // 2) if stride is None else stride
-    own = language.decoder_log_probs(
-        network, tokenizer, held_out, max_tokens=most, stride=stride, batch_size=batch_size
-    )
+    own = language.decoder_log_probs(network, tokenizer, held_out, max_tokens=most, stride=stride,
+                                     batch_size=batch_size)  # fmt: skip
     baselines = language.ngram_log_probs(text, held_out, len(tokenizer))
     found = language.compare({"decoder": own, **baselines}, held_out, rng=np.random.default_rng(0))
     print(f"{language.report(found, held_out)}\nwindows  {most} tokens, the last {stride} of each are scored")
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps({"model": model, "corpus": corpus, "stride": stride, **found}, indent=1))
+        asked = {"model": model, "corpus": corpus, "data": asdict(data), "stride": stride}
+        output.write_text(json.dumps(asked | found, indent=1, default=str))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,6 +14,7 @@ from selfsup.data.texts import DataConfig, open_plans
 from selfsup.generation.likelihood import beginning, running_log_probs
 from selfsup.metrics.bootstrap import bootstrap
 from selfsup.tokenization.encode import piece_bytes
+from selfsup.training.record import read_record
 from selfsup.training.summary import table
 
 SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences
@@ -53,6 +55,17 @@ def open_text(
     return documents(plan.corpus, plan.regions), _held_out(held.corpus, held.regions, piece_bytes(tokenizer))
 
 
+def data_of(model: str) -> DataConfig | None:
+    """How the run that left a model dealt its text out, so that nothing it learnt from is scored; None where no
+    run.yaml says so."""
+    if not (Path(model) / "run.yaml").is_file():
+        return None
+    _, arguments = read_record(Path(model))
+    kept = arguments.get("data") or {}
+    named = ("column", "language", "raw", "pieces", "validation", "validation_share")
+    return DataConfig(**{name: kept[name] for name in named if name in kept})
+
+
 def documents(corpus: Corpus, regions: Sequence[Region]) -> tuple[np.ndarray, np.ndarray]:
     """The tokens of regions one after the other, and where documents, or what is left of them, begin."""
     tokens = np.concatenate([corpus.tokens[start:stop] for start, stop in regions]).astype(np.int64)
@@ -69,13 +82,25 @@ def decoder_log_probs(
     batch_size: int,
     quiet: bool = False,
 ) -> np.ndarray:
-    """(tokens) nats of a decoder; where nothing stands before a document, all first tokens are as probable."""
+    """(tokens) nats of a decoder; where nothing stands before a document, all first tokens are as probable.
+
+    Raises:
+        ValueError: the model gives something that is not a number.
+    """
     parts = np.split(held_out.tokens, held_out.starts[1:])
     found = running_log_probs(
         model, parts, begin=beginning(tokenizer), max_tokens=max_tokens, stride=stride, batch_size=batch_size,
         quiet=quiet,
     )  # fmt: skip
-    return np.nan_to_num(np.concatenate(found), nan=-np.log(model.config.vocab_size))
+    nats = np.concatenate(found)
+    heads = held_out.starts[np.isnan(nats[held_out.starts])]
+    nats[heads] = -np.log(model.config.vocab_size)
+    if broken := int((~np.isfinite(nats)).sum()):
+        raise ValueError(
+            f"log-probabilities are wanted, but for {broken:,} of {len(nats):,} tokens the model gives none: its "
+            "weights are broken, or a number overflowed; open it in float32, or train it again with a lower learning rate"
+        )
+    return nats
 
 
 def compare(

@@ -55,10 +55,11 @@ def judge_all(
     for name, called in zip(models, labels(models), strict=True):
         path, key = folder / "judged" / f"{called.replace('/', ' ').strip()}.json", key_of(name, paradigms)
         scores = judged_before(path, key)
-        if scores is None:
+        if left := [one for one in paradigms if one.name not in scores]:
             score = open_scorer(name, batch_size=batch_size, trust_remote_code=trust_remote_code)
-            scores = judge(score, paradigms, called)
-            keep(path, key, scores)
+            for one in tqdm(left, called, unit="paradigm", leave=False):
+                scores |= judge(score, [one], called, quiet=True)
+                keep(path, key, scores)
         found[called] = scores
     return found
 
@@ -178,19 +179,21 @@ def decide(differences: np.ndarray) -> np.ndarray:
     return np.where(np.abs(differences) <= TIE, 0.5, differences > 0)
 
 
-def judged_before(path: Path, key: Mapping[str, str]) -> dict[str, np.ndarray] | None:
-    """What `keep` left, if it is of the same model and data."""
+def judged_before(path: Path, key: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """What `keep` left, if it is of the same model and data; paradigms that are still to be judged are absent."""
     try:
         kept = json.loads(path.read_text())
-        return {name: np.array(values) for name, values in kept["scores"].items()} if kept["key"] == key else None
+        return {name: np.array(values) for name, values in kept["scores"].items()} if kept["key"] == key else {}
     except (OSError, ValueError, KeyError):
-        return None
+        return {}
 
 
 def keep(path: Path, key: Mapping[str, str], scores: Mapping[str, np.ndarray]) -> None:
     """Leave what was judged for `judged_before`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"key": dict(key), "scores": {name: list(found) for name, found in scores.items()}}))
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(json.dumps({"key": dict(key), "scores": {name: list(found) for name, found in scores.items()}}))
+    aside.replace(path)
 
 
 def key_of(name: str, paradigms: Sequence[Paradigm]) -> dict[str, str]:
@@ -199,7 +202,7 @@ def key_of(name: str, paradigms: Sequence[Paradigm]) -> dict[str, str]:
     digest = blake2b(name.encode(), digest_size=8)
     folder = Path(exported(name))
     for file in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if file.suffix in (".safetensors", ".json", ".model"):
+        if file.suffix in (".safetensors", ".bin", ".json", ".model", ".py"):
             with file.open("rb") as opened:
                 digest.update(file_digest(opened, lambda: blake2b(digest_size=8)).digest())
     return {"pairs": pairs.hexdigest(), "model": digest.hexdigest()}

@@ -11,7 +11,7 @@ from selfsup.objectives.sequence_to_sequence import SequenceToSequence
 from selfsup.task import Task
 from selfsup.tokenization.save import save_tokenizer
 from selfsup.tokenization.train import train_tokenizer
-from selfsup.training.export import name_tokens, open_tokenizer
+from selfsup.training.export import forget_segments, name_tokens, open_tokenizer
 
 
 def begin(
@@ -58,6 +58,7 @@ def begin(
         words = train_tokenizer(texts_of(objective, table), folder, vocab_size=config.vocab_size)
         line = f"{len(words):,} pieces learnt from {len(table):,} examples of {table.name}."
     name_tokens(config, words)
+    forget_segments(words)
     words.save_pretrained(folder)
     config.save_pretrained(folder)
     return line, words.tokenize

@@ -94,6 +94,7 @@ def build_model(
             config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
         if config.is_encoder_decoder:
             name_tokens(config, tokenizer)
+            forget_segments(tokenizer)
         model = auto.from_config(config)
     else:
         with opening(
@@ -118,12 +119,15 @@ def build_model(
 
 
 def name_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Tell the configuration of a fresh encoder-decoder which tokens pad, begin and end a text, and its tokenizer that
-    such a model tells no segments apart (else `generate` would be given their ids)."""
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    """Tell the configuration of a fresh encoder-decoder which tokens pad, begin and end a text."""
     config.pad_token_id = tokenizer.pad_token_id
     config.bos_token_id = config.decoder_start_token_id = tokenizer.cls_token_id
     config.eos_token_id = tokenizer.sep_token_id
+
+
+def forget_segments(tokenizer: PreTrainedTokenizerBase) -> None:
+    """An encoder-decoder tells no segments apart, and `generate` refuses their ids: the tokenizer gives none."""
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
 
 
 def open_model(auto_class: str, name: str, *, trust_remote_code: bool = False, **options: Any) -> PreTrainedModel:
@@ -221,6 +225,8 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     # RoBERTa counts positions from 2: of its 514 only 512 are free, and its tokenizer knows.
     ours = model.config.model_type.startswith("selfsup")
     tokenizer.model_max_length = longest if ours else min(tokenizer.model_max_length, longest)
+    if ours and model.config.is_encoder_decoder:
+        forget_segments(tokenizer)
     model.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
 

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +90,29 @@ def test_the_command_scores_a_decoder_and_n_grams(decoder, tiny_text_folder, tmp
     assert f"{even:.3f}" in printed  # bits per token of a model that knows nothing
     assert found["5-gram Kneser-Ney"]["bits_per_byte"][2] < found["unigram"]["bits_per_byte"][1]
     assert found["unigram"]["bits_per_byte"][0] < found["decoder"]["bits_per_byte"][0]
+
+
+def test_what_a_run_held_out_is_told_by_its_record(tmp_path):
+    assert language.data_of(str(tmp_path)) is None
+    told = {"data": {"raw": True, "pieces": "character", "validation_share": 0.1, "batch_size": 4}}
+    (tmp_path / "run.yaml").write_text("# selfsup 0.1.0\n" + json.dumps(told))
+    found = language.data_of(str(tmp_path))
+    assert found == DataConfig(raw=True, pieces="character", validation_share=0.1)
+
+
+def test_a_broken_decoder_is_not_taken_for_one_that_knows_nothing(tiny_text_folder, tiny_tokenizer, monkeypatch):
+    text = find_text(str(tiny_text_folder))
+    _, held_out = language.open_text((text, None), tiny_tokenizer, DataConfig(validation_share=0.2))
+    nats = np.full(len(held_out.tokens), -1.0)
+    nats[held_out.starts] = np.nan  # nothing stands before them
+    model = SimpleNamespace(config=SimpleNamespace(vocab_size=384))
+    monkeypatch.setattr(language, "running_log_probs", lambda *_, **__: [nats.copy()])
+    options: dict[str, Any] = {"max_tokens": 16, "stride": 8, "batch_size": 2}
+    found = language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)  # type: ignore[arg-type]
+    assert set(found.tolist()) == {-1.0, -np.log(384)}
+    nats[held_out.starts[0] + 1] = np.nan
+    with pytest.raises(ValueError, match="for 1 of .* tokens the model gives none"):
+        language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)  # type: ignore[arg-type]
 
 
 def test_an_encoder_is_refused(pretrained, tiny_text_folder):

@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 from selfsup.benchmark import minimal_pairs, paradigms
-from selfsup.benchmark.minimal_pairs import decide, figures, judge, labels, ngram_scorer, report
+from selfsup.benchmark.minimal_pairs import decide, figures, judge, judge_all, labels, ngram_scorer, report
 from selfsup.benchmark.paradigms import Paradigm, read_paradigms
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "minimal_pairs.py"
@@ -178,6 +178,25 @@ def test_the_command(decoder, pretrained, tiny_text_folder, table, tmp_path, cap
     assert json.loads((tmp_path / "found" / "results.json").read_text()) == results
     with pytest.raises(AssertionError, match="judged twice"):
         run(decoder, **options, share="first")
+
+
+def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, monkeypatch):
+    paradigms = [Paradigm(name, "phenomenon", "field", ("good",), ("bad",)) for name in ("one", "two")]
+    asked = []
+
+    def scorer(sentences):
+        asked.append(len(sentences))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return np.array([-1.0, -2.0])
+
+    monkeypatch.setattr(minimal_pairs, "open_scorer", lambda *_, **__: scorer)
+    monkeypatch.setattr(minimal_pairs, "kind_of", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        judge_all(["somebody/model"], paradigms, tmp_path, batch_size=2)
+    found = judge_all(["somebody/model"], paradigms, tmp_path, batch_size=2)
+    assert len(asked) == 3
+    assert {name: values.tolist() for name, values in next(iter(found.values())).items()} == {"one": [1], "two": [1]}
 
 
 def test_models_that_predict_no_tokens_are_refused(tiny_tokenizer, decoder, table, tmp_path):

@@ -20,7 +20,7 @@ from selfsup.models.encoder_decoder import (
     TextEncoderDecoderForMaskedLM,
     TextEncoderDecoderForSeq2SeqLM,
 )
-from selfsup.training.export import name_tokens
+from selfsup.training.export import forget_segments, name_tokens
 
 KINDS = {
     "last": {},
@@ -236,6 +236,7 @@ def test_a_stranger_writes_with_it(tiny_tokenizer, tmp_path):
     tiny_tokenizer = deepcopy(tiny_tokenizer)
     model = model_of(copy_gate=True, cross_attention="layerwise")
     name_tokens(model.config, tiny_tokenizer)
+    forget_segments(tiny_tokenizer)
     model.resize_token_embeddings(len(tiny_tokenizer))
     model.generation_config = GenerationConfig.from_model_config(model.config)
     model.save_pretrained(tmp_path)

@@ -275,7 +275,8 @@ def test_other_answers_have_their_rows(run):
 
 
 def test_what_mends_text_says_how(run):
-    figures = {"validation_tokens_count": 0, "validation_order_count": 0, "validation_denoised_count": 90}
+    figures: dict[str, Any] = {"validation_tokens_count": 0, "validation_order_count": 0}
+    figures |= {"validation_denoised_count": 90}
     figures |= {"validation_denoised_loss": 2.5, "validation_denoised_accuracy": 0.5}
     figures |= {"validation_denoised_interval": (0.4, 0.6)}
     card = card_of(run(), figures=figures)
