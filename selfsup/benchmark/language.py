@@ -98,7 +98,7 @@ def decoder_log_probs(
     if broken := int((~np.isfinite(nats)).sum()):
         raise ValueError(
             f"log-probabilities are wanted, but for {broken:,} of {len(nats):,} tokens the model gives none: its "
-            "weights are broken, or a number overflowed; open it in float32, or train it again with a lower learning rate"
+            "weights are broken, or a number overflowed; open it in float32, or train it with a lower learning rate"
         )
     return nats
 

@@ -105,14 +105,14 @@ def test_a_broken_decoder_is_not_taken_for_one_that_knows_nothing(tiny_text_fold
     _, held_out = language.open_text((text, None), tiny_tokenizer, DataConfig(validation_share=0.2))
     nats = np.full(len(held_out.tokens), -1.0)
     nats[held_out.starts] = np.nan  # nothing stands before them
-    model = SimpleNamespace(config=SimpleNamespace(vocab_size=384))
+    model: Any = SimpleNamespace(config=SimpleNamespace(vocab_size=384))
     monkeypatch.setattr(language, "running_log_probs", lambda *_, **__: [nats.copy()])
     options: dict[str, Any] = {"max_tokens": 16, "stride": 8, "batch_size": 2}
-    found = language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)  # type: ignore[arg-type]
+    found = language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)
     assert set(found.tolist()) == {-1.0, -np.log(384)}
     nats[held_out.starts[0] + 1] = np.nan
-    with pytest.raises(ValueError, match="for 1 of .* tokens the model gives none"):
-        language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"for 1 of .* tokens the model gives none"):
+        language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)
 
 
 def test_an_encoder_is_refused(pretrained, tiny_text_folder):
