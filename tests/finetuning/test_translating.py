@@ -86,12 +86,14 @@ def run(script: str, *flags: object) -> str:
 )
 def test_the_commands(pairs, tmp_path, objective, epochs, least):
     """A toy language is learnt by heart, token by token and in parallel, and spoken by predict.py."""
+    rate = 0.01 if objective == "SequenceToSequence" else 0.005
     shape = [f"--model.{name}={value}" for name, value in SHAPE.items()]
     data = ["--data.name", pairs / "train.jsonl", "--data.held_out", pairs / "held_out.jsonl"]
     run("new_model.py", "--task", "translation", "--output", tmp_path / "new", *shape, *data)
     run(
         "finetune.py", "--task", "translation", "--scratch", "true", "--model", tmp_path / "new", *data,
-        "--objective", objective, "--output", tmp_path / "run", "--tune.learning_rate", 0.01 if epochs == 20 else 0.005, "--tune.epochs", epochs,
+        "--objective", objective, "--output", tmp_path / "run", "--tune.learning_rate", rate,
+        "--tune.epochs", epochs,
     )  # fmt: skip
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())["translation"]
     assert scores["figure"][0] > least
