@@ -36,7 +36,15 @@ def main(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    config = WritingConfig(max_new_tokens or 100, temperature, top_k, top_p, repetition_penalty, num_samples, seed)
+    config = WritingConfig(
+        100 if max_new_tokens is None else max_new_tokens,
+        temperature,
+        top_k,
+        top_p,
+        repetition_penalty,
+        num_samples,
+        seed,
+    )
     if prompt is not None and file is not None:
         raise ValueError("one of --prompt and --file is wanted, but both came: leave one out")
     device = one_process().device
@@ -49,7 +57,10 @@ def main(
     prompts = [prompt] if prompt is not None else (file.open() if file else sys.stdin)
     for text in (line.rstrip("\n") for line in prompts):
         if translator:
-            print(translator.lines(text, num_samples, beams or max(5, num_samples), max_new_tokens), flush=True)
+            print(
+                translator.lines(text, num_samples, max(5, num_samples) if beams is None else beams, max_new_tokens),
+                flush=True,
+            )
             continue
         written = write(network, tokenizer, text, config, stream=num_samples == 1)
         for one in written if num_samples > 1 else ():

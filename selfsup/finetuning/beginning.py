@@ -46,7 +46,7 @@ def begin(
             f"a task from text to text is wanted, such as translation, but {task.name} learns by "
             f"{type(objective).__name__}: start from a pretrained encoder there"
         )
-    if any(folder.glob("*.safetensors")):
+    if any(folder.glob("*.safetensors")) or (folder / "run.yaml").exists():
         raise ValueError(f"{folder} holds a trained model: choose another output folder")
     if tokenizer is not None:
         words = open_tokenizer(tokenizer, trust_remote_code)

@@ -41,7 +41,8 @@ class KeptEpochs:
         for folder in reversed(checkpoints(self.folder)):
             try:
                 state = read_state(folder)
-                if state["run"] != self.run:
+                if state["run"] != self.run:  # the newest stays when old ones go: another run's must not be that
+                    shutil.rmtree(folder)
                     continue
                 best = load_file(self.folder / state["best"]) if state["best"] else {}
                 load_checkpoint(folder, {"model": model}, {"model": optimizer})
@@ -68,6 +69,19 @@ class KeptEpochs:
         """
         if time.monotonic() - self.since < self.seconds:
             return
+        try:
+            self._write(model, optimizer, curve, best)
+        except OSError as error:  # a full disk costs the way back, not the training
+            print(f"this epoch could not be kept ({error}): if the run is stopped, it goes on from an earlier one")
+        self.since = time.monotonic()
+
+    def _write(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        curve: Sequence[Mapping[str, float]],
+        best: Mapping[str, Tensor],
+    ) -> None:
         name = f"best-{len(curve):04d}.safetensors" if best else ""
         self.folder.mkdir(parents=True, exist_ok=True)
         if best:  # before the checkpoint that names it; tensors that share memory are written as several
@@ -77,10 +91,9 @@ class KeptEpochs:
         state = {"run": self.run, "curve": [dict(line) for line in curve], "best": name}
         save_checkpoint(self.folder, len(curve), {"model": model}, {"model": optimizer}, state)
         prune(self.folder, 1, None)
-        for old in self.folder.glob("best-*.safetensors"):
+        for old in [*self.folder.glob("best-*.safetensors"), *self.folder.glob(".best-*.safetensors")]:
             if old.name != name:
                 old.unlink()
-        self.since = time.monotonic()
 
     def delete(self) -> None:
         """Delete all of it, once the run is done."""

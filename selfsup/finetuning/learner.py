@@ -56,6 +56,9 @@ def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool =
     """
     name = exported(model)
     tokenizer = open_tokenizer(name, trust_remote_code)
+    files = {path.suffix for path in Path(name).glob("*")} if Path(name).is_dir() else {".safetensors"}
+    if not scratch and not files & {".safetensors", ".bin"}:
+        raise ValueError(f"a trained model is wanted, but {name} holds a shape and no weights: add --scratch true")
     if not scratch:
         return Learner(name, tokenizer, trust_remote_code)
     with opening("a model whose shape can be taken is wanted", name):

@@ -17,6 +17,7 @@ def mask_predict(
     *,
     rounds: int = 10,
     lengths: int = 5,
+    max_new_tokens: int | None = None,
     batch_size: int = 32,
 ) -> list[list[int]]:
     """Write a target for each source: guess its length and all of its tokens, then hide those that are least sure, and
@@ -31,6 +32,7 @@ def mask_predict(
         sources: token ids of each, special tokens included.
         rounds: of guessing; 1 takes the first guess of all tokens.
         lengths: that are tried.
+        max_new_tokens: of a target; as many as the model has places for, if None.
         batch_size: sources that are read at once, at most.
     Returns:
         for each source, in order, the ids of its target, without special tokens.
@@ -62,7 +64,7 @@ def mask_predict(
     try:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            written = _write(model, tokenizer, [sources[i] for i in chosen], rounds, lengths)
+            written = _write(model, tokenizer, [sources[i] for i in chosen], rounds, lengths, max_new_tokens)
             for i, target in zip(chosen, written, strict=True):
                 found[i] = target
     finally:
@@ -76,6 +78,7 @@ def _write(
     sources: Sequence[Sequence[int]],
     rounds: int,
     lengths: int,
+    max_new_tokens: int | None,
 ) -> list[list[int]]:
     """Of one batch."""
     ids = torch.full((len(sources), max(map(len, sources))), tokenizer.pad_token_id or 0)
@@ -88,6 +91,7 @@ def _write(
     scores = model.guess_length(encoded.last_hidden_state).float()
     if not bool(scores.isfinite().all()):
         raise ValueError("finite scores of lengths are wanted, but the model gave others: its weights are broken")
+    scores = scores[:, : 1 + (max_new_tokens or scores.shape[1])]
     tried = min(lengths, scores.shape[1] - 1)
     sizes = scores[:, 1:].topk(tried).indices.flatten() + 1  # a target has a token at least
     for name, value in encoded.items():

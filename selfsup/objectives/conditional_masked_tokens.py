@@ -61,6 +61,11 @@ class ConditionalMaskedTokens(Sequences):
         self.weights["length"] = weight * length_weight
 
     def bind(self, tokenizer, config) -> None:
+        if not hasattr(config, "parallel"):
+            raise ValueError(
+                f"{type(self).__name__} needs an encoder-decoder of ours, which can write in parallel, but a "
+                f"{type(config).__name__} came: make one with scripts/new_model.py"
+            )
         super().bind(tokenizer, config)
         if tokenizer.mask_token_id is None:
             raise ValueError(f"{type(self).__name__} needs a tokenizer with a [MASK] token, but this one has none")
@@ -120,4 +125,5 @@ class ConditionalMaskedTokens(Sequences):
         sources: Sequence[Sequence[int]] = [
             ids[mask].tolist() for ids, mask in zip(batch["input_ids"], real, strict=True)
         ]
-        return mask_predict(bare(players), self.tokenizer, sources, rounds=self.rounds, lengths=self.lengths)
+        return mask_predict(bare(players), self.tokenizer, sources, rounds=self.rounds, lengths=self.lengths,
+                            max_new_tokens=self.max_new_tokens)  # fmt: skip

@@ -40,9 +40,10 @@ class Denoising(Objective):
 
     def __init__(self, rate: float = 0.3, mean_span: float = 3.0, permute: bool = True, weight: float = 1.0) -> None:
         super().__init__(weight)
-        if not 0 <= rate < 1 or not mean_span > 0:
+        if not 0 <= rate < 1 or mean_span < 1:
             raise ValueError(
-                f"a rate of at least 0 and below 1 and a mean_span above 0 are wanted, but {rate} and {mean_span} came"
+                f"a rate of at least 0 and below 1 and a mean_span of at least 1 are wanted, but {rate} and "
+                f"{mean_span} came"
             )
         self.rate, self.mean_span, self.permute = rate, mean_span, permute
 
@@ -51,6 +52,8 @@ class Denoising(Objective):
         if tokenizer.mask_token_id is None:
             raise ValueError("Denoising needs a tokenizer with a [MASK] token, but this one has none")
         self.mask_id = tokenizer.mask_token_id
+        start = getattr(config, "decoder_start_token_id", None)
+        self.start_id = self.cls_id if start is None else start
         pad = tokenizer.pad_token_id or 0
         self.padding = {"input_ids": pad, "decoder_input_ids": pad, "targets": -100}
         self.ends = np.zeros(len(tokenizer), dtype=bool)
@@ -64,7 +67,7 @@ class Denoising(Objective):
     def encode(self, example: Example) -> Example:
         (segment,) = example["segments"]
         read, _ = frame([segment], self.cls_id, self.sep_id)
-        return {"input_ids": read, "decoder_input_ids": read[:-1], "targets": read[1:]}
+        return {"input_ids": read, "decoder_input_ids": np.append(self.start_id, read[1:-1]), "targets": read[1:]}
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         text = example["input_ids"][1:-1]
@@ -102,13 +105,13 @@ def infill(text: np.ndarray, rate: float, mean_span: float, mask_id: int, rng: G
     """
     left = round(rate * len(text))
     lengths: list[int] = []
-    spare = left  # a span of length 0 adds a token: no more of them than the others leave room for
+    spare = 0  # a span of length 0 adds a token: no more of them than longer ones have saved
     while left:
         length = min(int(rng.poisson(mean_span)), left)
         if length == 0 and spare < 1:
             continue
         lengths.append(length)
-        left, spare = left - length, spare - 1
+        left, spare = left - length, spare + length - 1
     visible = len(text) - sum(lengths)
     is_span = np.zeros(visible + len(lengths), dtype=bool)
     is_span[rng.choice(len(is_span), len(lengths), replace=False)] = True

@@ -101,6 +101,9 @@ class SequenceToSequence(Sequences):
             fields["decoder_input_ids"] = self.mixed(players, fields, batch)
         if self.guided and "learnt" in batch:
             fields["output_attentions"] = True
+            model: Any = bare(players)
+            if not isinstance(model, TextEncoderDecoderForSeq2SeqLM) and model.config._attn_implementation != "eager":
+                model.set_attn_implementation("eager")  # others give no weights where a kernel does not make them
         return players["model"](**fields)
 
     def mixed(self, players: Players, fields: Batch, batch: Batch) -> Tensor:

@@ -98,7 +98,7 @@ class Translator:
             try:
                 sources.append(read_source(self.tokenizer, self.model.config, text))
             except ValueError as error:
-                raise ValueError(f"text {number}: {error}") from error
+                raise ValueError(f"text {number}: {error}" if len(texts) > 1 else str(error)) from error
         begun = read_prefix(self.tokenizer, prefix) if prefix else []
         return self.from_ids(sources, prefix=begun, **options)
 
@@ -204,7 +204,8 @@ class Translator:
     def _in_parallel(
         self, sources: list[list[int]], rounds: int, lengths: int, max_new_tokens: int | None
     ) -> list[list[tuple[list[int], float]]]:
-        targets = mask_predict(self.model, self.tokenizer, sources, rounds=rounds, lengths=lengths)
+        targets = mask_predict(self.model, self.tokenizer, sources, rounds=rounds, lengths=lengths,
+                               max_new_tokens=max_new_tokens)  # fmt: skip
         return [[(list(target), math.nan)] for target in targets]
 
     def _check(

@@ -221,7 +221,7 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
         tokenizer: saved beside, with its SentencePiece model where it has one.
         folder: new or replaced file by file.
     """
-    longest = model.config.max_position_embeddings
+    longest = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length  # T5 has no limit
     # RoBERTa counts positions from 2: of its 514 only 512 are free, and its tokenizer knows.
     ours = model.config.model_type.startswith("selfsup")
     tokenizer.model_max_length = longest if ours else min(tokenizer.model_max_length, longest)

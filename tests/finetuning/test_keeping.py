@@ -45,10 +45,21 @@ def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path
     assert len(calls) == 24 * 2, "two of four epochs were there"
     assert again == curve
     assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    with pytest.raises(Killed):
+        tuned(KeptEpochs(folder, "another", seconds=0.0), dies_after=24 * 1 + 5)
     _, _, calls = tuned(KeptEpochs(folder, "another", seconds=0.0))
-    assert len(calls) == 24 * 4, "what another run has left behind does not count"
+    assert len(calls) == 24 * 3, "what another run has left behind neither counts nor takes its place"
     KeptEpochs(folder, "this").delete()
     assert not folder.exists()
+
+
+def test_a_full_disk_costs_the_way_back_and_not_the_training(network, about_cats, accelerator, tmp_path, quick, capsys):
+    (tmp_path / "file").touch()  # where no folder can be
+    model, objective = network()
+    kept = KeptEpochs(tmp_path / "file" / "epochs", "this", seconds=0.0)
+    curve = fine_tune(model, objective, about_cats(16), quick, seed=0, accelerator=accelerator, kept=kept)
+    assert len(curve) == quick.epochs
+    assert "this epoch could not be kept" in capsys.readouterr().out
 
 
 def test_short_epochs_are_not_worth_it(network, about_cats, accelerator, tmp_path, quick):

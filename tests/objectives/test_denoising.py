@@ -11,10 +11,11 @@ from selfsup.objectives.denoising import infill
 MASK = 4
 
 
+@pytest.mark.parametrize("mean_span", [1.0, 3.0])
 @pytest.mark.parametrize("seed", range(20))
-def test_every_visible_token_survives_in_its_order(seed):
+def test_every_visible_token_survives_in_its_order(seed, mean_span):
     text = np.arange(100, 150)
-    damaged = infill(text, 0.3, 3.0, MASK, np.random.default_rng(seed))
+    damaged = infill(text, 0.3, mean_span, MASK, np.random.default_rng(seed))
     visible = damaged[damaged != MASK]
     assert len(visible) == 35, "of 50 tokens 15 are hidden"
     assert (np.diff(visible) > 0).all()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSeq2SeqLM, BartConfig, T5Config
+from transformers import AutoModelForSeq2SeqLM, BartConfig, BartForConditionalGeneration, T5Config
 
 from selfsup.data.collate import collate
-from selfsup.objectives import SequenceReward, SequenceToSequence
+from selfsup.objectives import ConditionalMaskedTokens, SequenceReward, SequenceToSequence
 from selfsup.objectives.sequence_to_sequence import off_diagonal
 
 PAIRS = [
@@ -193,3 +193,21 @@ def test_longest_target_bounds_what_is_written(made):
     fresh = SequenceToSequence()
     fresh.bind(objective.tokenizer, config)
     assert fresh.num_written == 7
+
+
+def test_guided_attention_of_models_of_others_and_what_parallel_writing_needs(wordpiece):
+    """Their kernels give no weights; and they cannot write in parallel."""
+    config = BartConfig(
+        vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16,
+        encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=32, pad_token_id=0,
+        bos_token_id=2, eos_token_id=3, decoder_start_token_id=3, forced_eos_token_id=None,
+    )  # fmt: skip
+    model, objective = BartForConditionalGeneration(config), SequenceToSequence(guided=1.0)
+    objective.bind(wordpiece, config)
+    example = objective.encode({"source": "ann met bob .", "target": "bob met ann ."})
+    rows = [[objective.corrupt(example, rng=np.random.default_rng(0), progress=0.5)]]
+    batch = collate(rows, padding=objective.padding)
+    loss = objective.loss(objective.forward({"model": model}, batch, "model"), batch, "model")
+    assert 0 < float(loss["diagonal"].detach()) < objective.counts(batch, "model")["diagonal"]
+    with pytest.raises(ValueError, match="needs an encoder-decoder of ours"):
+        ConditionalMaskedTokens().bind(wordpiece, config)

@@ -164,9 +164,9 @@ def test_models_of_the_hub_keep_their_own_settings(kind, tiny_tokenizer):
     ("texts", "options", "message"),
     [
         ([TEXTS[0], " "], {}, "text 1: a text was wanted, but it is empty"),
-        ("", {}, "text 0: a text was wanted, but it is empty"),
+        ("", {}, "a text was wanted, but it is empty"),
         ([TEXTS[0], None], {}, "text 1: a text was wanted, but NoneType came"),
-        ([" ".join(TEXTS) * 3], {}, r"text 0: the model reads at most 48 tokens, but the text has \d+: cut it"),
+        ([" ".join(TEXTS) * 3], {}, r"the model reads at most 48 tokens, but the text has \d+: cut it"),
         (TEXTS, {"beams": 0}, "beams of at least 1 is wanted, but 0 came"),
         (TEXTS, {"batch_size": 0}, "batch_size of at least 1 is wanted, but 0 came"),
         (TEXTS, {"beams": 385}, "at most 384 beams are wanted, one for each piece of the vocabulary, but 385 came"),

@@ -1,8 +1,17 @@
 """Models by name, by shape, and into a folder."""
 
+import copy
+
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from selfsup.models.text_encoder import TextEncoderForMaskedLM, TextEncoderForPreTraining
 from selfsup.tokenization.encode import batch_encoder, fingerprint
@@ -64,6 +73,14 @@ def test_a_model_of_transformers_opens_too(tiny_tokenizer, tmp_path):
     config = BertConfig(vocab_size=384, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     BertForMaskedLM(config).save_pretrained(tmp_path)
     assert type(build_model("AutoModelForMaskedLM", config, tiny_tokenizer, str(tmp_path))) is BertForMaskedLM
+
+
+def test_a_model_without_a_limit_is_exported_too(tiny_tokenizer, tmp_path):
+    """T5 counts distances and reads any number of tokens."""
+    config = T5Config(vocab_size=384, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    export(T5ForConditionalGeneration(config), tokenizer, tmp_path)
+    assert open_tokenizer(str(tmp_path)).model_max_length == tiny_tokenizer.model_max_length
 
 
 def test_what_does_not_open_is_named(tiny_config, tiny_tokenizer, tmp_path):
