@@ -60,8 +60,8 @@ def exported(name: str) -> str:
         return str(model)
     if (Path(name) / "run.yaml").is_file() and not (Path(name) / "config.json").is_file():
         raise ValueError(
-            f"a trained model is wanted, but the run in {name} left none: it has not ended, or it was made with "
-            "--folds; let it end, or name one of its folders that holds a config.json"
+            f"a trained model is wanted, but the run in {name} left none: it has not ended, failed, or was made "
+            "with --folds; let it end, start it again, or name one of its folders that holds a config.json"
         )
     return name
 
@@ -208,6 +208,8 @@ def opening(wanted: str, name: str) -> Iterator[None]:
             reason = (
                 "it wants to run Python code of its own; read that code, and add --trust_remote_code true to allow it"
             )
+        elif not Path(name).exists() and name[:1] in "./~":
+            reason = "there is no such folder: check the path"
         elif not Path(name).exists():
             reason += " (there is no such folder, so it was looked for on the Hub: check the name and the network)"
         raise ValueError(f"{wanted}, but {name} did not open: {reason}") from error
