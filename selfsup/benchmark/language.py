@@ -1,10 +1,11 @@
 """How well held-out text is predicted: bits per byte of a decoder beside n-grams of the same text and tokenizer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from tokenizers.models import WordPiece
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.benchmark.ngram import KneserNey
@@ -29,12 +30,14 @@ class HeldOut:
         starts: (documents) where each begins.
         slices: (slices) where each begins; some `SLICE` tokens of one document.
         num_bytes: (slices) that the tokens stand for, in UTF-8, the space before a sentence with it.
+        num_unknown: tokens that stand for a character without a piece, and so for no bytes.
     """
 
     tokens: np.ndarray
     starts: np.ndarray
     slices: np.ndarray
     num_bytes: np.ndarray
+    num_unknown: int = 0
 
 
 def open_text(
@@ -49,10 +52,17 @@ def open_text(
     Returns:
         (tokens) and (documents) of the training text, and the held-out text.
     Raises:
-        ValueError: there is too little text.
+        ValueError: there is too little text, or the pieces do not say which spaces stood between them.
     """
+    if isinstance(tokenizer.backend_tokenizer.model, WordPiece):
+        raise ValueError(
+            "a tokenizer whose pieces give the text back is wanted, to count its bytes, but WordPiece loses spaces: "
+            "score a model with another"
+        )
     plan, held = open_plans(texts, tokenizer, data, 1, pack=False, seed=0)
-    return documents(plan.corpus, plan.regions), _held_out(held.corpus, held.regions, piece_bytes(tokenizer))
+    found = _held_out(held.corpus, held.regions, piece_bytes(tokenizer))
+    unknown = 0 if tokenizer.unk_token_id is None else int((found.tokens == tokenizer.unk_token_id).sum())
+    return documents(plan.corpus, plan.regions), replace(found, num_unknown=unknown)
 
 
 def data_of(model: str) -> DataConfig | None:
@@ -147,7 +157,12 @@ def report(found: Mapping[str, dict[str, tuple[float, float, float]]], held_out:
         mean = figures["bits_per_byte"][0]
         less = "" if name == first else _between(figures["difference"], "+")
         rows.append((name, _between(figures["bits_per_byte"]), f"{mean * per_token:.3f}", less))
-    sizes = f"{held_out.num_bytes.sum():,} bytes, {len(held_out.tokens):,} tokens, {len(held_out.starts)} documents"
+    lost = (
+        f" ({held_out.num_unknown:,} of them unknown characters, which count no byte)" if held_out.num_unknown else ""
+    )
+    sizes = (
+        f"{held_out.num_bytes.sum():,} bytes, {len(held_out.tokens):,} tokens{lost}, {len(held_out.starts)} documents"
+    )
     return f"{table(rows)}\n\nscored   {sizes}; intervals over {len(held_out.slices):,} slices of the text"
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from selfsup.benchmark import language
 from selfsup.data.sources import find_text
@@ -90,6 +92,19 @@ def test_the_command_scores_a_decoder_and_n_grams(decoder, tiny_text_folder, tmp
     assert f"{even:.3f}" in printed  # bits per token of a model that knows nothing
     assert found["5-gram Kneser-Ney"]["bits_per_byte"][2] < found["unigram"]["bits_per_byte"][1]
     assert found["unigram"]["bits_per_byte"][0] < found["decoder"]["bits_per_byte"][0]
+
+
+def test_pieces_that_lose_spaces_are_refused(tiny_text_folder):
+    wordpiece = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]")))
+    text = find_text(str(tiny_text_folder))
+    with pytest.raises(ValueError, match="WordPiece loses spaces"):
+        language.open_text((text, None), wordpiece, DataConfig())
+
+
+def test_unknown_characters_are_told():
+    held_out = language.HeldOut(np.arange(4), np.array([0]), np.array([0]), np.array([9]), num_unknown=1)
+    found = {"even": {"bits_per_byte": (1.5, 1.0, 2.0), "difference": (0.0, 0.0, 0.0)}}
+    assert "4 tokens (1 of them unknown characters, which count no byte), 1 doc" in language.report(found, held_out)
 
 
 def test_what_a_run_held_out_is_told_by_its_record(tmp_path):

@@ -312,7 +312,9 @@ def test_questions_are_answered_from_the_folder_of_a_run(folder):
 
 def test_a_run_that_left_no_model(tmp_path):
     (tmp_path / "run.yaml").touch()
-    with pytest.raises(ValueError, match=r"the run in .* left none: it has not ended, failed, or was made with --folds"):
+    with pytest.raises(
+        ValueError, match=r"the run in .* left none: it has not ended, failed, or was made with --folds"
+    ):
         open_head(str(tmp_path))
 
 
