@@ -36,35 +36,23 @@ def main(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    config = WritingConfig(
-        100 if max_new_tokens is None else max_new_tokens,
-        temperature,
-        top_k,
-        top_p,
-        repetition_penalty,
-        num_samples,
-        seed,
-    )
+    config = WritingConfig(100 if max_new_tokens is None else max_new_tokens, temperature, top_k, top_p,
+                           repetition_penalty, num_samples, seed)  # fmt: skip
     if prompt is not None and file is not None:
         raise ValueError("one of --prompt and --file is wanted, but both came: leave one out")
-    device = one_process().device
     translator = open_translator(model, beams=beams, trust_remote_code=trust_remote_code)
     if translator:
         network, tokenizer = translator.model, translator.tokenizer
     else:
         network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
-    network.to(device)
+    network.to(one_process().device)
     prompts = [prompt] if prompt is not None else (file.open() if file else sys.stdin)
     for text in (line.rstrip("\n") for line in prompts):
         if translator:
-            print(
-                translator.lines(text, num_samples, max(5, num_samples) if beams is None else beams, max_new_tokens),
-                flush=True,
-            )
-            continue
-        written = write(network, tokenizer, text, config, stream=num_samples == 1)
-        for one in written if num_samples > 1 else ():
-            print(f"{text}{one}\n")
+            width = max(5, num_samples) if beams is None else beams
+            print(translator.lines(text, num_samples, width, max_new_tokens), flush=True)
+        elif written := write(network, tokenizer, text, config, stream=num_samples == 1):
+            print("".join(f"{text}{one}\n\n" for one in written if num_samples > 1), end="")
 
 
 if __name__ == "__main__":
