@@ -95,7 +95,9 @@ def write(
         streamer=TextStreamer(tokenizer, skip_special_tokens=True) if stream else None,
         **config.options(),
     )
-    return tokenizer.batch_decode(written[:, len(ids) :], skip_special_tokens=True)
+    before = len(tokenizer.decode(ids, skip_special_tokens=True))
+    # Decoded with the prompt: alone, the first new piece would lose the space before it.
+    return [text[before:] for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:

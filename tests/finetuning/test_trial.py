@@ -259,8 +259,9 @@ def test_a_body_without_weights_is_refused(pretrained, tiny_tokenizer, tmp_path)
     with pytest.raises(ValueError, match=sentence):
         build_learner(open_learner(str(tmp_path)), Classification(), ("no", "yes"), seed=0)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match="a trained model for AutoModelForSequenceClassification is wanted, but"):
-        build_learner(open_learner(str(tmp_path)), Classification(), ("no", "yes"), seed=0)
+    with pytest.raises(ValueError, match="holds a shape and no weights: add --scratch true"):
+        open_learner(str(tmp_path))
+    assert open_learner(str(tmp_path), scratch=True)
 
 
 def test_a_body_of_another_shape_is_refused(learner, untrained):
