@@ -18,6 +18,7 @@ from selfsup.tokenization.encode import piece_bytes
 from selfsup.training.record import read_record
 from selfsup.training.summary import table
 
+FEWEST = 20  # slices that an interval wants
 SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences
 
 
@@ -163,7 +164,8 @@ def report(found: Mapping[str, dict[str, tuple[float, float, float]]], held_out:
     sizes = (
         f"{held_out.num_bytes.sum():,} bytes, {len(held_out.tokens):,} tokens{lost}, {len(held_out.starts)} documents"
     )
-    return f"{table(rows)}\n\nscored   {sizes}; intervals over {len(held_out.slices):,} slices of the text"
+    trust = ", too few to trust them" if len(held_out.slices) < FEWEST else ", for text of the same documents"
+    return f"{table(rows)}\n\nscored   {sizes}; intervals over {len(held_out.slices):,} slices of the text{trust}"
 
 
 def _held_out(corpus: Corpus, regions: Sequence[Region], sizes: np.ndarray) -> HeldOut:

@@ -15,6 +15,7 @@ from selfsup.prompting.wording import Wording
 from selfsup.training.export import exported, open_tokenizer, opening
 
 Scoring = Literal["sum", "mean", "calibrated"]
+SPACES = "\u2581\u0120 "  # marks of a space, which any word may begin with
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. 2021, section 5
 
 
@@ -109,11 +110,15 @@ class Respondent:
                     f"{listed(self.tokenizer.convert_ids_to_tokens(ids))}, for this tokenizer: choose others with "
                     "--verbalisers"
                 )
-            if ids[:1] == theirs[:1]:
-                self.notes.append(
-                    f"{told} begin with the same token, {self.tokenizer.convert_ids_to_tokens(ids[0])!r}: only what "
-                    "follows tells them apart"
+            shared = min(len(ids), len(theirs))
+            if self.scoring == "sum" and ids[:shared] == theirs[:shared]:
+                raise ValueError(
+                    f"words that do not begin each other are wanted, but of {told} one is how the other begins, so it "
+                    "is always the more probable: choose others with --verbalisers, or --scoring mean"
                 )
+            first = self.tokenizer.convert_ids_to_tokens(ids[0])
+            if ids[:1] == theirs[:1] and first.strip(SPACES):
+                self.notes.append(f"{told} begin with the same token, {first!r}: only what follows tells them apart")
         longest = max(range(len(labels)), key=lambda number: len(answers[number]))
         return self.wording.answer(labels[longest])
 

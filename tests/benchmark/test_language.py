@@ -74,6 +74,7 @@ def test_bits_per_byte_by_hand():
     printed = language.report(found, held_out)
     assert "even   1.500 (1.000 to 2.000)  4.000" in printed
     assert "-0.625 (-1.250 to +0.000)" in printed
+    assert printed.endswith("2 slices of the text, too few to trust them")
 
 
 def test_the_command_scores_a_decoder_and_n_grams(decoder, tiny_text_folder, tmp_path, capsys):

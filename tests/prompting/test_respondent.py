@@ -157,6 +157,10 @@ def test_words_that_are_no_words_for_a_model(ask, gpt2):
         "'very red' and 'very green' begin with the same token, 'very': only what follows tells them apart"
     ]
     assert not ask(gpt2).notes
+    begins = {"red": "very", "green": "very green"}
+    with pytest.raises(ValueError, match="of 'very' and 'very green' one is how the other begins"):
+        ask(gpt2, verbalisers=begins)
+    assert ask(gpt2, verbalisers=begins, scoring="mean")
     with pytest.raises(ValueError, match="--batch_size 0 came"):
         ask(gpt2, batch_size=0)
 
