@@ -11,7 +11,8 @@ from selfsup.training.export import exported, open_model, open_tokenizer
 
 def main(
     model: str, corpus: str, data: DataConfig | None = None, output: Path | None = None, stride: int | None = None,
-    max_tokens: int | None = None, batch_size: int = 16, data_root: Path | None = None, trust_remote_code: bool = False,
+    max_tokens: int | None = None, batch_size: int = 16, ngram_order: int = 5, data_root: Path | None = None,
+    trust_remote_code: bool = False,
 ) -> None:  # fmt: skip
     """Print bits per byte of the whole held-out text; every token is scored once.
 
@@ -23,6 +24,7 @@ def main(
         stride: tokens that a window scores; what stands before them in the window is context. Half a window by default.
         max_tokens: of a window; as many as the model reads by default.
         batch_size: windows that are read at once.
+        ngram_order: of the n-grams; 7 is better for characters.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
         trust_remote_code: run Python files that come with the model; our own need none.
     """
@@ -39,13 +41,13 @@ def main(
     tokenizer = open_tokenizer(folder, trust_remote_code)
     network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code)
     network.to(Accelerator().device)
-    data = data or language.data_of(model) or DataConfig()
+    data = language.data_of(model, data)
     text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
     most = max_tokens or window(network) or 512
     stride = max(1, most // 2) if stride is None else stride
     own = language.decoder_log_probs(network, tokenizer, held_out, max_tokens=most, stride=stride,
                                      batch_size=batch_size)  # fmt: skip
-    baselines = language.ngram_log_probs(text, held_out, len(tokenizer))
+    baselines = language.ngram_log_probs(text, held_out, len(tokenizer), ngram_order)
     found = language.compare({"decoder": own, **baselines}, held_out, rng=np.random.default_rng(0))
     print(f"{language.report(found, held_out)}\nwindows  {most} tokens, the last {stride} of each are scored")
     if output:

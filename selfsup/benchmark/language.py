@@ -66,15 +66,30 @@ def open_text(
     return documents(plan.corpus, plan.regions), replace(found, num_unknown=unknown)
 
 
-def data_of(model: str) -> DataConfig | None:
-    """How the run that left a model dealt its text out, so that nothing it learnt from is scored; None where no
-    run.yaml says so."""
+def data_of(model: str, asked: DataConfig | None = None) -> DataConfig:
+    """How text is held out: as the run that left a model did, so that nothing it learnt from is scored.
+
+    Args:
+        model: a run, whose run.yaml says it, or anything else.
+        asked: what was asked for besides.
+    Raises:
+        ValueError: something else was asked for than the run had.
+    """
+    asked = asked or DataConfig()
     if not (Path(model) / "run.yaml").is_file():
-        return None
+        return asked
     _, arguments = read_record(Path(model))
     kept = arguments.get("data") or {}
     named = ("column", "language", "raw", "pieces", "validation", "validation_share")
-    return DataConfig(**{name: kept[name] for name in named if name in kept})
+    had = {name: kept[name] for name in named if name in kept}
+    usual = DataConfig()
+    for name, value in had.items():
+        if getattr(asked, name) not in (value, getattr(usual, name)):
+            raise ValueError(
+                f"what the run held out is scored, and it had --data.{name} {value}, but {getattr(asked, name)} came: "
+                "leave that flag out, else text would be scored that the model has learnt from"
+            )
+    return replace(asked, **had)
 
 
 def documents(corpus: Corpus, regions: Sequence[Region]) -> tuple[np.ndarray, np.ndarray]:
@@ -142,11 +157,13 @@ def compare(
     }
 
 
-def ngram_log_probs(text: tuple[np.ndarray, np.ndarray], held_out: HeldOut, vocab_size: int) -> dict[str, np.ndarray]:
-    """(tokens) nats of the baselines, by name."""
+def ngram_log_probs(
+    text: tuple[np.ndarray, np.ndarray], held_out: HeldOut, vocab_size: int, order: int = 5
+) -> dict[str, np.ndarray]:
+    """(tokens) nats of the baselines, by name: n-grams of an order, which see all that stands before, and unigrams."""
     return {
-        name: KneserNey(*text, vocab_size, order).log_probs(held_out.tokens, held_out.starts)
-        for name, order in {"5-gram Kneser-Ney": 5, "unigram": 1}.items()
+        name: KneserNey(*text, vocab_size, number).log_probs(held_out.tokens, held_out.starts)
+        for name, number in {f"{order}-gram Kneser-Ney": order, "unigram": 1}.items()
     }
 
 

@@ -17,6 +17,7 @@ from selfsup.data.texts import DataConfig
 from selfsup.generation.likelihood import log_likelihood, pseudo_log_likelihood
 from selfsup.predicting.opening import head_of
 from selfsup.tokenization.encode import batch_encoder, fingerprint
+from selfsup.training.command import refuse_training_run
 from selfsup.training.export import exported, open_model, open_tokenizer, opening
 from selfsup.training.summary import table
 
@@ -49,6 +50,7 @@ def judge_all(
     """
     if not models:
         raise ValueError("at least one model is wanted, but none came: name some with --models")
+    refuse_training_run(folder)
     for name in models:
         kind_of(name, trust_remote_code=trust_remote_code)
     found = {}

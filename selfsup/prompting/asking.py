@@ -159,10 +159,11 @@ def report(
     """
     from selfsup.pictures.prompting import draw_shots
     from selfsup.prompting.shots import curve
-    from selfsup.training.command import start
+    from selfsup.training.command import refuse_training_run, start
 
     if output is None:
         raise ValueError("a folder for what is found is wanted: name it with --output, or ask about one --query.text")
+    refuse_training_run(output)
     data = read_task(task, choice if max_examples is None else replace(choice, max_held_out=max_examples), data_root)
     if not len(data.held_out):
         raise ValueError(f"examples to ask about are wanted, but none of {data.data.name} is held out: see --data")
@@ -176,7 +177,8 @@ def report(
     start(output, arguments, seed=config.seed, resume=True)
     for note in (*filter(None, (data.train.losses(), data.held_out.losses(), same)), *respondent.notes):
         print(note)
-    with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
+    aside = output / ".predictions.jsonl"  # so that those of an earlier call stay until there are results
+    with aside.open("w", encoding="utf-8") as file:
         lines = measure(
             respondent,
             metric,
@@ -190,6 +192,7 @@ def report(
     found = results(lines, metric, without, config, respondent)
     about = {"task": task.name, "data": data.data.name, "model": opened.name}
     found = {**about, "queries": len(data.held_out), "to_show": len(pool), **found}
+    aside.replace(output / "predictions.jsonl")
     (output / "results.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draws = f"{config.orderings} draws of {config.demonstrations} examples"
     title = (

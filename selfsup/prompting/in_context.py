@@ -188,11 +188,22 @@ def write_problems(config: ProblemConfig, file: Path) -> None:
 
     Args:
         config: how many, and what they are like.
-        file: ends in .jsonl; replaced.
+        file: ends in .jsonl; replaced, unless something was learnt from it.
+    Raises:
+        ValueError: runs beside the file have learnt from other problems.
     """
-    with file.open("w") as lines:
-        for text in draw_problems(TRAIN, config.num_train, config).texts():
-            lines.write(json.dumps({"text": text}) + "\n")
+    texts = draw_problems(TRAIN, config.num_train, config).texts()
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    if file.exists() and file.read_text() == lines:
+        return
+    if file.exists() and any(file.parent.glob("seed-*/checkpoints/checkpoint-*")):
+        raise ValueError(
+            f"{file.parent} holds runs that learnt from other problems: give the --problems of those (they are in its "
+            "run.yaml), or choose another output folder"
+        )
+    aside = file.with_name(f".{file.name}")
+    aside.write_text(lines)
+    aside.replace(file)
 
 
 def open_problems(

@@ -260,6 +260,14 @@ def claim(folder: Path, arguments: str, accelerator, *, resume: bool) -> None:
         raise ValueError(refusal)
 
 
+def refuse_training_run(folder: Path) -> None:
+    """Keep what is found about a model out of the folder of a training run, whose files have the same names."""
+    if (folder / "checkpoints").is_dir():
+        raise ValueError(
+            f"{folder} is the folder of a training run, whose results would be lost: choose another output"
+        )
+
+
 def _claim(folder: Path, arguments: str, *, resume: bool) -> None:
     taken = any((folder / "checkpoints").glob("checkpoint-*"))  # a run that failed before the first one does not count
     if taken and not resume:

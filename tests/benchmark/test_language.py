@@ -109,11 +109,15 @@ def test_unknown_characters_are_told():
 
 
 def test_what_a_run_held_out_is_told_by_its_record(tmp_path):
-    assert language.data_of(str(tmp_path)) is None
+    assert language.data_of(str(tmp_path)) == DataConfig()
     told = {"data": {"raw": True, "pieces": "character", "validation_share": 0.1, "batch_size": 4}}
     (tmp_path / "run.yaml").write_text("# selfsup 0.1.0\n" + json.dumps(told))
     found = language.data_of(str(tmp_path))
     assert found == DataConfig(raw=True, pieces="character", validation_share=0.1)
+    kept = language.data_of(str(tmp_path), DataConfig(raw=True, cache_dir=tmp_path))
+    assert kept == DataConfig(raw=True, pieces="character", validation_share=0.1, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"it had --data.validation_share 0.1, but 0.3 came: leave that flag out"):
+        language.data_of(str(tmp_path), DataConfig(validation_share=0.3))
 
 
 def test_a_broken_decoder_is_not_taken_for_one_that_knows_nothing(tiny_text_folder, tiny_tokenizer, monkeypatch):

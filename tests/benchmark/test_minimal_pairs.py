@@ -199,6 +199,12 @@ def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, 
     assert {name: values.tolist() for name, values in next(iter(found.values())).items()} == {"one": [1], "two": [1]}
 
 
+def test_results_of_a_training_run_are_not_written_over(decoder, table, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match="is the folder of a training run, whose results would be lost"):
+        run(decoder, data=table(), output=tmp_path)
+
+
 def test_models_that_predict_no_tokens_are_refused(tiny_tokenizer, decoder, table, tmp_path):
     config = BertConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     BertForSequenceClassification(config).save_pretrained(tmp_path / "classifier")

@@ -1,6 +1,7 @@
 """Problems that only their own examples solve: what they are, what destroys them, and how answers are counted."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -259,3 +260,18 @@ def test_a_tiny_decoder_learns_to_read_its_prompt(words, tmp_path, accelerator):
         assert hits[READ].mean() > 0.5
         assert hits[SHUFFLED].mean() == pytest.approx(0.25, abs=0.04)
         assert hits[ZERO_SHOT].mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_problems_that_were_learnt_from_are_not_replaced(tmp_path):
+    file = tmp_path / "problems.jsonl"
+    write_problems(SMALL, file)
+    before = file.read_text()
+    other = replace(SMALL, num_train=SMALL.num_train + 1)
+    (tmp_path / "seed-0" / "checkpoints" / "checkpoint-00000003").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds runs that learnt from other problems"):
+        write_problems(other, file)
+    assert file.read_text() == before
+    write_problems(SMALL, file)  # the same go on
+    (tmp_path / "seed-0" / "checkpoints" / "checkpoint-00000003").rmdir()
+    write_problems(other, file)
+    assert file.read_text() != before
