@@ -32,7 +32,7 @@ def main(
     from selfsup.generation.writing import WritingConfig, write
     from selfsup.predicting.opening import one_process
     from selfsup.predicting.translating import open_translator
-    from selfsup.prompting.respondent import open_causal
+    from selfsup.training.causal import open_causal
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -13,11 +13,12 @@ from transformers.utils import logging
 from selfsup.data.places import listed
 from selfsup.examples import DataChoice, TaskData, read_task
 from selfsup.prompting.demonstrations import Demonstrations, apart
-from selfsup.prompting.respondent import Respondent, Scoring, open_causal
+from selfsup.prompting.respondent import Respondent, Scoring
 from selfsup.prompting.shots import ShotConfig, measure, open_metric, results, table, to_show, without_reading
 from selfsup.prompting.wording import Wording
 from selfsup.prompting.writer import Writer
 from selfsup.task import Prompt, Task
+from selfsup.training.causal import open_causal
 
 
 @dataclass(frozen=True)

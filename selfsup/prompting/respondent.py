@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal, NoReturn
+from typing import Literal
 
 import numpy as np
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.data.places import listed
 from selfsup.generation.likelihood import log_likelihood
 from selfsup.prompting.room import Answers, Example, Room, Shown
 from selfsup.prompting.wording import Wording
-from selfsup.training.export import exported, open_tokenizer, opening
 
 Scoring = Literal["sum", "mean", "calibrated"]
 SPACES = "\u2581\u0120 "  # marks of a space, which any word may begin with
@@ -146,44 +144,3 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Scores (..., labels) as log-probabilities."""
     shifted = scores - scores.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def open_causal(name: str, *, trust_remote_code: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model that goes on with a text, in evaluation mode and float32, and its tokenizer.
-
-    Args:
-        name: folder of a run, exported folder, checkpoint or Hub id.
-        trust_remote_code: run Python files that come with the model; our own need none.
-    Raises:
-        ValueError: nothing opens under that name, or the model reads both ways.
-    """
-    start = exported(name)
-    tokenizer = open_tokenizer(start, trust_remote_code)
-    with opening("a model that goes on with a text is wanted", name):
-        config = AutoConfig.from_pretrained(start, trust_remote_code=trust_remote_code)
-    own = getattr(config, "auto_map", None) or {}
-    if type(config) not in AutoModelForCausalLM._model_mapping and "AutoModelForCausalLM" not in own:
-        _refuse(name, config)
-    with opening("a model that goes on with a text is wanted", name):
-        model, info = AutoModelForCausalLM.from_pretrained(
-            start, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
-        )
-    if info["missing_keys"] or not is_causal(model.eval()):
-        _refuse(name, config)
-    return model, tokenizer
-
-
-def is_causal(model: PreTrainedModel) -> bool:
-    """Whether no score depends on what follows; BERT opens as a causal model too, and reads both ways."""
-    ids = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], device=model.device) % model.config.vocab_size
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, :3].float()
-    return bool(torch.allclose(logits[0], logits[1], rtol=1e-3, atol=1e-4))
-
-
-def _refuse(name: str, config: PreTrainedConfig) -> NoReturn:
-    made = (config.architectures or ["model of an unknown kind"])[0]
-    raise ValueError(
-        f"a causal model, which goes on with a text, is wanted, but {name} is a {made}, which is none: choose a "
-        "decoder, or fine-tune this one, with scripts/finetune.py"
-    )

@@ -5,14 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from selfsup.models.text_decoder import TextDecoderForCausalLM
 from selfsup.models.text_decoder_config import TextDecoderConfig
 from selfsup.prompting import respondent as module
-from selfsup.prompting.respondent import CONTENT_FREE, Respondent, calibrate, is_causal, log_softmax, open_causal
+from selfsup.prompting.respondent import CONTENT_FREE, Respondent, calibrate, log_softmax
 from selfsup.prompting.wording import Wording
 from selfsup.task import Prompt
+from selfsup.training.causal import open_causal
 from selfsup.training.export import export
 
 TWO = ("red", "green")
@@ -163,24 +164,6 @@ def test_words_that_are_no_words_for_a_model(ask, gpt2):
     assert ask(gpt2, verbalisers=begins, scoring="mean")
     with pytest.raises(ValueError, match="--batch_size 0 came"):
         ask(gpt2, batch_size=0)
-
-
-def test_models_that_read_both_ways_are_refused(tokenizer, gpt2, pretrained, tmp_path):
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **size)
-    torch.manual_seed(0)
-    assert not is_causal(BertLMHeadModel(config).eval())
-    config.is_decoder = True
-    assert is_causal(BertLMHeadModel(config).eval())
-    config.is_decoder = False
-    for folder, model in (("bert", BertForMaskedLM(config)), ("gpt2", gpt2)):
-        model.save_pretrained(tmp_path / folder)
-        tokenizer.save_pretrained(tmp_path / folder)
-    assert isinstance(open_causal(str(tmp_path / "gpt2"))[0], GPT2LMHeadModel)
-    with pytest.raises(ValueError, match="bert is a BertForMaskedLM, which is none: choose a decoder"):
-        open_causal(str(tmp_path / "bert"))
-    with pytest.raises(ValueError, match="is a TextEncoderForMaskedLM, which is none"):
-        open_causal(str(pretrained))
 
 
 def test_our_decoder_answers_as_it_reads(colours, tiny_tokenizer, tmp_path):
