@@ -5,6 +5,7 @@ from pathlib import Path
 
 from selfsup.benchmark import minimal_pairs as pairs
 from selfsup.benchmark.paradigms import Share, read_paradigms
+from selfsup.data.sources import find_text
 from selfsup.training.command import command
 
 
@@ -31,11 +32,10 @@ def main(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    text = find_text(ngram_corpus, data_root=data_root) if ngram_corpus else None
     paradigms = read_paradigms(data, share=share, split=split, data_root=data_root)
-    scores = pairs.judge_all(models, paradigms, output, batch_size=batch_size, trust_remote_code=trust_remote_code)
-    if ngram_corpus:
-        ngrams = pairs.open_ngrams(ngram_corpus, models[0], data_root=data_root, trust_remote_code=trust_remote_code)
-        scores["5-gram"] = pairs.judge(ngrams, paradigms, "5-gram")
+    scores = pairs.judge_all(models, paradigms, output, batch_size=batch_size, ngram_text=text,
+                             trust_remote_code=trust_remote_code)  # fmt: skip
     found = {name: pairs.figures(paradigms, own, rng=np.random.default_rng(0)) for name, own in scores.items()}
     print(pairs.report(found, ["paradigm", "phenomenon", "field", "all"]))
     results = {"data": data, "share": share, "pairs": sum(len(one.good) for one in paradigms), "found": found}

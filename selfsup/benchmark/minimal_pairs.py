@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from selfsup.benchmark.ngram import KneserNey
 from selfsup.benchmark.paradigms import Paradigm
 from selfsup.data.corpus import Corpus, open_corpus
-from selfsup.data.sources import find_text
+from selfsup.data.sources import Text
 from selfsup.data.texts import DataConfig
 from selfsup.generation.likelihood import log_likelihood, pseudo_log_likelihood
 from selfsup.predicting.opening import head_of
 from selfsup.tokenization.encode import batch_encoder, fingerprint
+from selfsup.training.causal import open_causal, says_causal
 from selfsup.training.command import refuse_training_run
 from selfsup.training.export import exported, open_model, open_tokenizer, opening
 from selfsup.training.summary import table
@@ -25,6 +27,8 @@ Interval = tuple[float, float, float]  # mean, low, high
 Scorer = Callable[[Sequence[str]], np.ndarray]  # sentences -> their log-probabilities
 TIE = 1e-4  # nats; what float32 cannot tell apart is no difference
 NUM_DRAWS = 2000
+ORDER = 5  # of n-grams
+NGRAMS = f"{ORDER}-gram"
 
 
 def judge_all(
@@ -33,37 +37,65 @@ def judge_all(
     folder: Path,
     *,
     batch_size: int,
+    ngram_text: Text | None = None,
     trust_remote_code: bool = False,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Judge with every model, unless it was done before.
+    """Judge with every model and with n-grams, unless it was done before.
 
     Args:
         models: runs, exported folders or Hub ids.
         paradigms: to go through.
-        folder: that keeps what each model judged.
+        folder: that keeps what each judged.
         batch_size: see `open_scorer`.
+        ngram_text: that n-grams learn from, with the tokenizer of the first model; None for no n-grams.
         trust_remote_code: run Python files that come with a model.
     Returns:
-        see `judge`, by what tells the models apart.
+        see `judge`, by what tells the models apart; n-grams last, as `NGRAMS`.
     Raises:
         ValueError: no model, or one that opens not, or predicts no tokens; before anything is judged.
     """
     if not models:
         raise ValueError("at least one model is wanted, but none came: name some with --models")
     refuse_training_run(folder)
-    for name in models:
-        kind_of(name, trust_remote_code=trust_remote_code)
+    configs = [config_of(name, trust_remote_code=trust_remote_code) for name in models]
+    for name, config in zip(models, configs, strict=True):
+        kind_of(name, config)
     found = {}
-    for name, called in zip(models, labels(models), strict=True):
-        path, key = folder / "judged" / f"{called.replace('/', ' ').strip()}.json", key_of(name, paradigms)
-        scores = judged_before(path, key)
-        if left := [one for one in paradigms if one.name not in scores]:
-            score = open_scorer(name, batch_size=batch_size, trust_remote_code=trust_remote_code)
-            for one in tqdm(left, called, unit="paradigm", leave=False):
-                scores |= judge(score, [one], called, quiet=True)
-                keep(path, key, scores)
-        found[called] = scores
+    for name, called, config in zip(models, labels(models), configs, strict=True):
+        key = {"pairs": pairs_key(paradigms), "model": model_key(name, config)}
+        open_one = partial(open_scorer, name, config, batch_size=batch_size, trust_remote_code=trust_remote_code)
+        found[called] = judge_missing(open_one, paradigms, called, folder, key)
+    if ngram_text:
+        tokenizer = open_tokenizer(exported(models[0]), trust_remote_code)
+        read = f"{ngram_text.fingerprint} {fingerprint(tokenizer)}"
+        key = {"pairs": pairs_key(paradigms), "model": blake2b(read.encode(), digest_size=8).hexdigest()}
+        open_one = partial(open_ngrams, ngram_text, tokenizer)
+        found[NGRAMS] = judge_missing(open_one, paradigms, NGRAMS, folder, key)
     return found
+
+
+def judge_missing(
+    open_one: Callable[[], Scorer], paradigms: Sequence[Paradigm], called: str, folder: Path, key: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Judge what was not judged before, and keep it paradigm by paradigm.
+
+    Args:
+        open_one: opens who judges, if anything is left to judge.
+        paradigms: to go through.
+        called: what the file and the progress bar call it.
+        folder: that keeps what each judged.
+        key: what decides the scores; what was kept under another one is judged again.
+    Returns:
+        see `judge`.
+    """
+    path = folder / "judged" / f"{called.replace('/', ' ').strip()}.json"
+    scores = judged_before(path, key)
+    if left := [one for one in paradigms if one.name not in scores]:
+        score = open_one()
+        for one in tqdm(left, called, unit="paradigm", leave=False):
+            scores |= judge(score, [one])
+            keep(path, key, scores)
+    return scores
 
 
 def labels(models: Sequence[str]) -> list[str]:
@@ -72,18 +104,26 @@ def labels(models: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) else list(models)
 
 
-def kind_of(name: str, *, trust_remote_code: bool = False) -> str:
+def config_of(name: str, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """The configuration of a model.
+
+    Raises:
+        ValueError: nothing opens under that name.
+    """
+    with opening("a decoder or a masked encoder is wanted", name):
+        return AutoConfig.from_pretrained(exported(name), trust_remote_code=trust_remote_code)
+
+
+def kind_of(name: str, config: PreTrainedConfig) -> str:
     """The Auto class of a decoder or a masked encoder.
 
     Raises:
-        ValueError: nothing opens under that name, or it predicts no tokens.
+        ValueError: it predicts no tokens.
     """
-    with opening("a decoder or a masked encoder is wanted", name):
-        config = AutoConfig.from_pretrained(exported(name), trust_remote_code=trust_remote_code)
-    made = (config.architectures or ["model of an unknown kind"])[0]
-    if made.endswith(("ForCausalLM", "LMHeadModel")) and not config.is_encoder_decoder:
+    if says_causal(config):
         return "AutoModelForCausalLM"
     if head_of(config) != "AutoModelForMaskedLM":
+        made = (config.architectures or ["model of an unknown kind"])[0]
         raise ValueError(
             f"a model that predicts tokens, next or hidden ones, is wanted, but {name} is a {made}: take the model "
             "that it was fine-tuned from"
@@ -91,12 +131,13 @@ def kind_of(name: str, *, trust_remote_code: bool = False) -> str:
     return "AutoModelForMaskedLM"
 
 
-def open_scorer(name: str, *, batch_size: int, trust_remote_code: bool = False) -> Scorer:
+def open_scorer(name: str, config: PreTrainedConfig, *, batch_size: int, trust_remote_code: bool = False) -> Scorer:
     """What tells how probable a model finds sentences: the log-likelihood of a decoder, or the pseudo-log-likelihood
     of a masked encoder, in float32.
 
     Args:
         name: a run, an exported folder or a Hub id.
+        config: of it.
         batch_size: of rows; an encoder reads one for each token of a sentence.
         trust_remote_code: run Python files that come with it.
     Raises:
@@ -104,9 +145,13 @@ def open_scorer(name: str, *, batch_size: int, trust_remote_code: bool = False) 
     """
     from accelerate import Accelerator
 
-    auto_class, folder = kind_of(name, trust_remote_code=trust_remote_code), exported(name)
-    tokenizer = open_tokenizer(folder, trust_remote_code)
-    model = open_model(auto_class, folder, trust_remote_code=trust_remote_code, dtype="float32")
+    auto_class = kind_of(name, config)
+    if auto_class == "AutoModelForMaskedLM":
+        folder = exported(name)
+        tokenizer = open_tokenizer(folder, trust_remote_code)
+        model = open_model(auto_class, folder, trust_remote_code=trust_remote_code, dtype="float32")
+    else:
+        model, tokenizer = open_causal(name, trust_remote_code=trust_remote_code)
     model.to(Accelerator().device)
 
     def score(sentences: Sequence[str]) -> np.ndarray:
@@ -119,11 +164,10 @@ def open_scorer(name: str, *, batch_size: int, trust_remote_code: bool = False) 
     return score
 
 
-def open_ngrams(corpus: str, model: str, *, data_root: Path | None, trust_remote_code: bool = False) -> Scorer:
-    """`ngram_scorer` of a text by name, cached with the tokenizer of a model."""
-    tokenizer = open_tokenizer(exported(model), trust_remote_code)
+def open_ngrams(text: Text, tokenizer: PreTrainedTokenizerBase) -> Scorer:
+    """`ngram_scorer` of a text, cached with a tokenizer."""
     cached = open_corpus(
-        find_text(corpus, data_root=data_root),
+        text,
         batch_encoder(tokenizer),
         tokenizer_fingerprint=fingerprint(tokenizer),
         vocab_size=len(tokenizer),
@@ -132,7 +176,7 @@ def open_ngrams(corpus: str, model: str, *, data_root: Path | None, trust_remote
     return ngram_scorer(cached, tokenizer)
 
 
-def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = 5) -> Scorer:
+def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = ORDER) -> Scorer:
     """Log-probabilities of sentences under Kneser-Ney, which reads a text as sentences, too.
 
     Args:
@@ -153,19 +197,17 @@ def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int 
     return score
 
 
-def judge(score: Scorer, paradigms: Sequence[Paradigm], name: str, *, quiet: bool = False) -> dict[str, np.ndarray]:
+def judge(score: Scorer, paradigms: Sequence[Paradigm]) -> dict[str, np.ndarray]:
     """Ask for all pairs.
 
     Args:
         score: of `open_scorer` or `ngram_scorer`.
         paradigms: to go through.
-        name: of the model, beside the progress bar.
-        quiet: show none.
     Returns:
         by paradigm, (pairs): 1 where the good sentence is more probable, 0.5 where they tie, 0 where it is less.
     """
     found = {}
-    for one in tqdm(paradigms, name, unit="paradigm", disable=quiet, leave=False):
+    for one in paradigms:
         log_probs = score([*one.good, *one.bad])
         found[one.name] = decide(log_probs[: len(one.good)] - log_probs[len(one.good) :])
     return found
@@ -198,16 +240,21 @@ def keep(path: Path, key: Mapping[str, str], scores: Mapping[str, np.ndarray]) -
     aside.replace(path)
 
 
-def key_of(name: str, paradigms: Sequence[Paradigm]) -> dict[str, str]:
-    """What decides the scores: the pairs, and the model, by the files of its folder or else by its name."""
-    pairs = blake2b(json.dumps([(one.name, one.good, one.bad) for one in paradigms]).encode(), digest_size=8)
-    digest = blake2b(name.encode(), digest_size=8)
+def pairs_key(paradigms: Sequence[Paradigm]) -> str:
+    """What stands for the pairs."""
+    pairs = json.dumps([(one.name, one.good, one.bad) for one in paradigms])
+    return blake2b(pairs.encode(), digest_size=8).hexdigest()
+
+
+def model_key(name: str, config: PreTrainedConfig) -> str:
+    """What stands for a model: the files of its folder, or its name and the commit that the Hub gave."""
+    digest = blake2b(f"{name} {getattr(config, '_commit_hash', None) or ''}".strip().encode(), digest_size=8)
     folder = Path(exported(name))
     for file in sorted(folder.glob("*")) if folder.is_dir() else ():
         if file.suffix in (".safetensors", ".bin", ".json", ".model", ".py"):
             with file.open("rb") as opened:
                 digest.update(file_digest(opened, lambda: blake2b(digest_size=8)).digest())
-    return {"pairs": pairs.hexdigest(), "model": digest.hexdigest()}
+    return digest.hexdigest()
 
 
 def figures(

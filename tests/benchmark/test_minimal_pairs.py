@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 from selfsup.benchmark import minimal_pairs, paradigms
-from selfsup.benchmark.minimal_pairs import decide, figures, judge, judge_all, labels, ngram_scorer, report
+from selfsup.benchmark.minimal_pairs import decide, figures, judge, judge_all, labels, model_key, ngram_scorer, report
 from selfsup.benchmark.paradigms import Paradigm, read_paradigms
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "minimal_pairs.py"
@@ -99,8 +99,6 @@ def test_who_is_right_how_often_by_hand():
             Paradigm("two", "p", "f", ("a", "a"), ("bb", "ccc")),
             Paradigm("three", "q", "f", ("bb",), ("a",)),
         ],
-        "",
-        quiet=True,
     )
     assert {name: own.tolist() for name, own in found.items()} == {
         "one": [1, 0.5, 0, 1], "two": [1, 1], "three": [0]
@@ -174,10 +172,13 @@ def test_the_command(decoder, pretrained, tiny_text_folder, table, tmp_path, cap
         raise AssertionError("judged twice")
 
     monkeypatch.setattr(minimal_pairs, "open_scorer", refuse)
+    monkeypatch.setattr(minimal_pairs, "open_ngrams", refuse)
     run(decoder, pretrained, **options)
     assert json.loads((tmp_path / "found" / "results.json").read_text()) == results
     with pytest.raises(AssertionError, match="judged twice"):
         run(decoder, **options, share="first")
+    with pytest.raises(AssertionError, match="judged twice"):
+        run(decoder, pretrained, **options | {"ngram_corpus": table(name="other.txt")})
 
 
 def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, monkeypatch):
@@ -191,12 +192,25 @@ def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, 
         return np.array([-1.0, -2.0])
 
     monkeypatch.setattr(minimal_pairs, "open_scorer", lambda *_, **__: scorer)
-    monkeypatch.setattr(minimal_pairs, "kind_of", lambda *_, **__: None)
+    monkeypatch.setattr(minimal_pairs, "config_of", lambda *_, **__: GPT2Config())
     with pytest.raises(KeyboardInterrupt):
         judge_all(["somebody/model"], paradigms, tmp_path, batch_size=2)
     found = judge_all(["somebody/model"], paradigms, tmp_path, batch_size=2)
     assert len(asked) == 3
     assert {name: values.tolist() for name, values in next(iter(found.values())).items()} == {"one": [1], "two": [1]}
+
+
+def test_another_commit_of_the_hub_is_another_model():
+    configs = [GPT2Config() for _ in range(3)]
+    for config, commit in zip(configs, (None, "aaaa", "bbbb"), strict=True):
+        config._commit_hash = commit
+    assert len({model_key("somebody/model", config) for config in configs}) == 3
+    assert model_key("somebody/model", configs[1]) != model_key("somebody/other", configs[1])
+
+
+def test_a_corpus_that_is_not_there_is_told_before_pairs_are_read(decoder, tmp_path):
+    with pytest.raises(ValueError, match=r"There is no file or folder .*gone.txt"):
+        run(decoder, data="no/pairs", output=tmp_path / "found", ngram_corpus=str(tmp_path / "gone.txt"))
 
 
 def test_results_of_a_training_run_are_not_written_over(decoder, table, tmp_path):

@@ -29,7 +29,12 @@ def test_models_that_read_both_ways_are_refused(tiny_tokenizer, pretrained, tmp_
     size = {"vocab_size": 384, "n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2}
     decoder = GPT2LMHeadModel(GPT2Config(**size)).to(torch.bfloat16)
     classifier = GPT2ForSequenceClassification(GPT2Config(**size))
-    for folder, model in {"masked": BertForMaskedLM(bert()), "both": both_ways, "gpt2": decoder, "c": classifier}.items():
+    for folder, model in {
+        "masked": BertForMaskedLM(bert()),
+        "both": both_ways,
+        "gpt2": decoder,
+        "c": classifier,
+    }.items():
         model.save_pretrained(tmp_path / folder)
         tiny_tokenizer.save_pretrained(tmp_path / folder)
     opened, _ = open_causal(str(tmp_path / "gpt2"))
