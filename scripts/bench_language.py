@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.data.texts import DataConfig, find_texts
 from selfsup.training.command import command
-from selfsup.training.export import exported, open_model, open_tokenizer
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
         data: how text is held out; by default as run.yaml says.
         output: where to keep the figures, as JSON.
         stride: tokens that a window scores; what stands before them in the window is context. Half a window by default.
-        max_tokens: of a window; as many as the model reads by default.
+        max_tokens: of a window; by default those of a row in training, or else what the model reads, up to 1024.
         batch_size: windows that are read at once.
         ngram_order: of the n-grams; 7 is better for characters.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
@@ -33,26 +33,24 @@ def main(
     from transformers.utils import logging
 
     from selfsup.benchmark import language
-    from selfsup.generation.scoring import window
+    from selfsup.training.causal import open_causal
 
+    check_counts(stride=stride, max_tokens=max_tokens, batch_size=batch_size, ngram_order=ngram_order)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    folder = exported(model)
-    tokenizer = open_tokenizer(folder, trust_remote_code)
-    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code)
-    network.to(Accelerator().device)
     data = language.data_of(model, data)
-    text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
-    most = max_tokens or window(network) or 512
-    stride = max(1, most // 2) if stride is None else stride
-    own = language.decoder_log_probs(network, tokenizer, held_out, max_tokens=most, stride=stride,
+    texts = find_texts(corpus, data, data_root)
+    network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
+    window = language.window_of(model, network.to(Accelerator().device), max_tokens, stride)
+    text, held_out = language.open_text(texts, tokenizer, data)
+    own = language.decoder_log_probs(network, tokenizer, held_out, max_tokens=window.max_tokens, stride=window.stride,
                                      batch_size=batch_size)  # fmt: skip
     baselines = language.ngram_log_probs(text, held_out, len(tokenizer), ngram_order)
     found = language.compare({"decoder": own, **baselines}, held_out, rng=np.random.default_rng(0))
-    print(f"{language.report(found, held_out)}\nwindows  {most} tokens, the last {stride} of each are scored")
+    print(f"{language.report(found, held_out)}\nwindows  {window}")
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        asked = {"model": model, "corpus": corpus, "data": asdict(data), "stride": stride}
+        asked = {"model": model, "corpus": corpus, "data": asdict(data), **window._asdict()}
         output.write_text(json.dumps(asked | found, indent=1, default=str))
 
 

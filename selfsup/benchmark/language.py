@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers.models import WordPiece
@@ -13,12 +14,15 @@ from selfsup.data.corpus import Corpus, Region
 from selfsup.data.sources import Text
 from selfsup.data.texts import DataConfig, open_plans
 from selfsup.generation.likelihood import beginning, running_log_probs
+from selfsup.generation.scoring import window
 from selfsup.metrics.bootstrap import bootstrap
 from selfsup.tokenization.encode import piece_bytes
 from selfsup.training.record import read_record
 from selfsup.training.summary import table
 
 FEWEST = 20  # slices that an interval wants
+MOST_UNKNOWN = 0.05  # of the tokens: bits are asked for them, but no bytes stand for them
+LONGEST = 1024  # tokens of a window, where neither the run nor the user says how many
 SLICE = 1000  # tokens; neighbouring ones are not independent, so intervals are over slices of whole sentences
 
 
@@ -53,7 +57,8 @@ def open_text(
     Returns:
         (tokens) and (documents) of the training text, and the held-out text.
     Raises:
-        ValueError: there is too little text, or the pieces do not say which spaces stood between them.
+        ValueError: there is too little text, the pieces do not say which spaces stood between them, or more than
+            `MOST_UNKNOWN` of the tokens are unknown characters.
     """
     if isinstance(tokenizer.backend_tokenizer.model, WordPiece):
         raise ValueError(
@@ -63,7 +68,66 @@ def open_text(
     plan, held = open_plans(texts, tokenizer, data, 1, pack=False, seed=0)
     found = _held_out(held.corpus, held.regions, piece_bytes(tokenizer))
     unknown = 0 if tokenizer.unk_token_id is None else int((found.tokens == tokenizer.unk_token_id).sum())
+    if unknown > MOST_UNKNOWN * len(found.tokens):
+        raise ValueError(
+            f"a text whose characters the tokenizer knows is wanted, but {unknown:,} of {len(found.tokens):,} tokens "
+            f"stand for unknown ones, whose bytes cannot be counted (at most {MOST_UNKNOWN:.0%} may): score another "
+            "text, or a model whose tokenizer knows them"
+        )
     return documents(plan.corpus, plan.regions), replace(found, num_unknown=unknown)
+
+
+class Window(NamedTuple):
+    """What is read at once.
+
+    Args:
+        max_tokens: of a window.
+        stride: tokens that it scores, its last ones; those before are context.
+        why: so many tokens.
+    """
+
+    max_tokens: int
+    stride: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.max_tokens} tokens ({self.why}), the last {self.stride} of each are scored"
+
+
+def window_of(model: str, network: PreTrainedModel, max_tokens: int | None = None, stride: int | None = None) -> Window:
+    """As many tokens at once as in training, where that is known, since a model need not know what to do with more.
+
+    Args:
+        model: a run, whose run.yaml says how long its blocks were, or anything else.
+        network: the same, opened.
+        max_tokens: that were asked for.
+        stride: that was asked for; half a window otherwise.
+    Raises:
+        ValueError: more is asked for than the model reads, or than a window has.
+    """
+    limit = window(network)
+    if max_tokens is not None:
+        most, why = max_tokens, "as asked for"
+    elif blocks := _blocks(Path(model)):
+        most, why = max(blocks), "as its run read"
+    elif limit is None or limit > LONGEST:
+        most, why = LONGEST, "though the model reads more: see --max_tokens"
+    else:
+        most, why = limit, "as many as the model reads"
+    if limit is not None and most > limit:
+        raise ValueError(f"the model reads at most {limit} tokens, but --max_tokens {most} came: lower it")
+    stride = max(1, most // 2) if stride is None else stride
+    if stride > most:
+        raise ValueError(f"a window of {most} tokens scores at most all of them, but --stride {stride} came: lower it")
+    return Window(most, stride, why)
+
+
+def _blocks(run: Path) -> list[int]:
+    """Tokens of a row in the stages of a run; none where its folder does not tell."""
+    if not (run / "run.yaml").is_file():
+        return []
+    kept = read_record(run)[1].get("data") or {}
+    return [stage["block_size"] for stage in kept.get("stages") or [kept] if stage.get("block_size")]
 
 
 def data_of(model: str, asked: DataConfig | None = None) -> DataConfig:

@@ -16,6 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from selfsup.benchmark import language
 from selfsup.data.sources import find_text
 from selfsup.data.texts import DataConfig
+from selfsup.tokenization.characters import train_characters
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_language.py"
 
@@ -86,7 +87,7 @@ def test_the_command_scores_a_decoder_and_n_grams(decoder, tiny_text_folder, tmp
     data = DataConfig(validation_share=0.2)
     script.main(str(decoder), str(tiny_text_folder), data, output=tmp_path / "new" / "found.json")
     printed = capsys.readouterr().out
-    assert "windows  16 tokens, the last 8 of each are scored" in printed
+    assert "windows  16 tokens (as many as the model reads), the last 8 of each are scored" in printed
     found = json.loads((tmp_path / "new" / "found.json").read_text())
     assert f"decoder            {found['decoder']['bits_per_byte'][0]:.3f}" in printed
     even = np.log2(384)
@@ -106,6 +107,39 @@ def test_unknown_characters_are_told():
     held_out = language.HeldOut(np.arange(4), np.array([0]), np.array([0]), np.array([9]), num_unknown=1)
     found = {"even": {"bits_per_byte": (1.5, 1.0, 2.0), "difference": (0.0, 0.0, 0.0)}}
     assert "4 tokens (1 of them unknown characters, which count no byte), 1 doc" in language.report(found, held_out)
+
+
+def test_mostly_unknown_characters_are_no_text_to_score(tiny_text_folder, tmp_path):
+    """Of 60 letters 4 are unknown, of which no bytes are known: bits per byte would be too many by a fifteenth."""
+    words = train_characters([file.read_text() for file in tiny_text_folder.iterdir()], tmp_path / "words")
+    texts = []
+    for number, unknown in enumerate(("\u03b1" * 3, "\u03b1" * 4)):
+        (tmp_path / f"{number}.txt").write_text(unknown + "t" * (60 - len(unknown)))
+        texts.append((find_text(str(tiny_text_folder)), find_text(str(tmp_path / f"{number}.txt"))))
+    data = DataConfig(raw=True, pieces="character")
+    _, held_out = language.open_text(texts[0], words, data)
+    assert (held_out.num_unknown, held_out.num_bytes.sum()) == (3, 57)
+    with pytest.raises(ValueError, match=r"but 4 of 60 tokens stand for unknown ones, .* \(at most 5% may\)"):
+        language.open_text(texts[1], words, data)
+
+
+def test_windows_are_as_in_training(tmp_path):
+    def window(limit: int | None, *asked: int | None) -> tuple[int, int]:
+        model: Any = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=limit))
+        return language.window_of(str(tmp_path), model, *asked)[:2]
+
+    assert window(512) == (512, 256)
+    assert window(None) == window(131_072) == (1024, 512)
+    (tmp_path / "run.yaml").write_text("data: {block_size: 256}")
+    assert window(512) == (256, 128)
+    assert window(512, 300, 100) == (300, 100)
+    stages = [{"block_size": 64, "until": 0.5}, {"block_size": 128}]
+    (tmp_path / "run.yaml").write_text(json.dumps({"data": {"block_size": 512, "stages": stages}}))
+    assert window(512) == (128, 64)
+    with pytest.raises(ValueError, match="reads at most 512 tokens, but --max_tokens 513 came: lower it"):
+        window(512, 513)
+    with pytest.raises(ValueError, match=r"a window of 128 tokens .*, but --stride 129 came"):
+        window(512, None, 129)
 
 
 def test_what_a_run_held_out_is_told_by_its_record(tmp_path):
@@ -141,5 +175,5 @@ def test_an_encoder_is_refused(pretrained, tiny_text_folder):
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    with pytest.raises(ValueError, match=r"an exported folder or a Hub id is wanted, but .* did not open: "):
+    with pytest.raises(ValueError, match="is a TextEncoderForMaskedLM, which is none: choose a decoder"):
         script.main(str(pretrained), str(tiny_text_folder))
