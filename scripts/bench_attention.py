@@ -5,6 +5,7 @@ import torch
 from tqdm import tqdm
 
 from selfsup.benchmark.attention import seconds
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.speed import ratio_of_medians
 from selfsup.training.command import command
 from selfsup.training.summary import table
@@ -26,6 +27,8 @@ def main(
         rounds: of both in turn.
         threads: of the process.
     """
+    check_counts(lengths=lengths, num_heads=num_heads, rounds=rounds, threads=threads)
+    check_counts(max(lengths), num_tokens=num_tokens)
     torch.set_num_threads(threads)
     rows: list[tuple[str, ...]] = [("", "fused, ms", "written out, ms", "fused over written out (95 %)")]
     cases = [

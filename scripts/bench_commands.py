@@ -5,6 +5,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from selfsup.benchmark import launched
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.setting import Setting
 from selfsup.benchmark.speed import Shape
 from selfsup.data.texts import DataConfig, find_texts, own_tokenizer
@@ -36,6 +37,8 @@ def main(
         threads: of each command.
         vocab_size: of the tokenizer that is trained.
     """
+    check_counts(rounds=rounds, threads=threads)
+    check_counts(2, steps=steps)
     text, _ = find_texts(corpus, DataConfig(), data_root)
     words = tokenizer or own_tokenizer(text, output, vocab_size)
     root, model = str(data_root) if data_root else None, shape.model(len(open_tokenizer(words)))

@@ -3,6 +3,7 @@
 import torch
 from tqdm import tqdm
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.generation import WritingShape, contest, report
 from selfsup.training.command import command
 
@@ -21,6 +22,7 @@ def main(
         rounds: of all in turn.
         threads: of the process.
     """
+    check_counts(batch_sizes=batch_sizes, rounds=rounds, threads=threads)
     torch.set_num_threads(threads)
     seconds = {
         size: list(tqdm(contest(shape, size, rounds), f"{size} rows", total=rounds, unit="round"))

@@ -4,7 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from selfsup.benchmark import learning
+from selfsup.benchmark import counts, learning
 from selfsup.data.texts import DataConfig, find_texts, own_tokenizer
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Objective
@@ -39,6 +39,7 @@ def main(
         tokenizer: folder or Hub id; by default one is trained on the corpus.
         timed: speed-N.json of bench_pretraining.py for steps of this shape, to tell seconds too.
     """
+    counts.check_counts(0, seeds=seeds, rates=rates, tokens=tokens, sweep_tokens=sweep_tokens)
     ours = learning.Arm(model, objectives, optim, data.all_stages())
     speeds = learning.rates_of(timed, ours) if timed else None
     accelerator, texts = start(output, arguments, seed=0, resume=True), find_texts(corpus, data, data_root)

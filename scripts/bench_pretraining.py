@@ -5,6 +5,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from selfsup.benchmark import speed
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.setting import Setting
 from selfsup.benchmark.turns import contest
 from selfsup.data.texts import DataConfig, find_texts, own_tokenizer
@@ -13,13 +14,10 @@ from selfsup.training.export import open_tokenizer
 
 
 def main(
-    corpus: str,
-    output: Path,
+    corpus: str, output: Path,
     shapes: list[speed.Shape] = [speed.Shape(), speed.Shape(384, 6, 256, 32)],  # noqa: B006 - read only
-    data_root: Path | None = None,
-    tokenizer: str | None = None,
-    steps: int = 20, warm_up: int = 3,
-    threads: int = 2,
+    data_root: Path | None = None, tokenizer: str | None = None,
+    steps: int = 20, warm_up: int = 3, threads: int = 2,
     compiled: bool = True, without: list[str] = [],  # noqa: B006 - read only
     vocab_size: int = 8192,
 ) -> None:  # fmt: skip
@@ -38,6 +36,8 @@ def main(
         without: words; those whose names hold one of them stay away, for instance the padded one.
         vocab_size: of the tokenizer that is trained.
     """
+    check_counts(steps=steps, threads=threads)
+    check_counts(0, warm_up=warm_up)
     text, _ = find_texts(corpus, DataConfig(), data_root)
     words = tokenizer or own_tokenizer(text, output, vocab_size)
     root = str(data_root) if data_root else None

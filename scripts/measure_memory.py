@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
 from selfsup.models.text_encoder import TextEncoderConfig
 from selfsup.objectives import Joint, Objective
@@ -16,16 +17,14 @@ from selfsup.training.summary import table
 
 
 def main(
-    corpus: str,
-    output: Path,
-    objectives: dict[str, Objective],
+    corpus: str, output: Path, objectives: dict[str, Objective],
     model: TextEncoderConfig,
     data: DataConfig,
     optim: OptimConfig,
     train: TrainConfig,
     batch_sizes: list[int] = [16, 64, 256],  # noqa: B006 - read only
     micro_batch_size: int = 16,
-) -> None:
+) -> None:  # fmt: skip
     """Measure the memory of one training step, each setting in a process of its own.
 
     Args:
@@ -39,6 +38,7 @@ def main(
         batch_sizes: rows of a step.
         micro_batch_size: rows of a forward pass where gradients are accumulated.
     """
+    check_counts(batch_sizes=batch_sizes, micro_batch_size=micro_batch_size)
     objective, texts = Joint(objectives), find_texts(corpus, data)
     words = open_tokenizer(own_tokenizer(texts[0], output, model.vocab_size))
     objective.bind(words, model)

@@ -14,11 +14,11 @@ def check_counts(least: int = 1, **counts: int | Sequence[float] | None) -> None
     Example:
         >>> check_counts(rounds=0)
         Traceback (most recent call last):
-        ValueError: --rounds must be at least 1, but 0 came
+        ValueError: rounds must be at least 1, but 0 came
     """
     for name, value in counts.items():
         numbers = value if isinstance(value, Sequence) else [least if value is None else value]
         if not numbers:
-            raise ValueError(f"--{name} wants at least one number, but none came")
+            raise ValueError(f"{name} wants at least one number, but none came")
         if too_small := [number for number in numbers if number < least]:
-            raise ValueError(f"--{name} must be at least {least}, but {too_small[0]} came")
+            raise ValueError(f"{name} must be at least {least}, but {too_small[0]} came")

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationMixin, GPT2Config, GPT2LMHeadModel
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.speed import ratio_of_medians
 from selfsup.models.text_decoder import TextDecoderConfig, TextDecoderForCausalLM
 from selfsup.training.summary import table
@@ -16,6 +18,7 @@ from selfsup.training.summary import table
 GPT2 = "transformers' GPT-2"
 OURS = "ours"
 FORWARD = "ours in transformers' loop"
+SPECIAL = 5  # tokens that stand in no prompt
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,12 @@ class WritingShape:
     vocab_size: int = 8192
     prompt_tokens: int = 32
     new_tokens: int = 128
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        check_counts(64, hidden_size=self.hidden_size)
+        check_counts(num_layers=self.num_layers, prompt_tokens=self.prompt_tokens, new_tokens=self.new_tokens)
+        check_counts(SPECIAL + 1, vocab_size=self.vocab_size)
 
     def __str__(self) -> str:
         return (
@@ -104,7 +112,7 @@ def contest(shape: WritingShape, batch_size: int, rounds: int) -> Iterator[dict[
     all_ = writers(shape)
     rng = torch.Generator().manual_seed(0)
     for round_ in range(rounds + 1):
-        ids = torch.randint(5, shape.vocab_size, (batch_size, shape.prompt_tokens), generator=rng)
+        ids = torch.randint(SPECIAL, shape.vocab_size, (batch_size, shape.prompt_tokens), generator=rng)
         taken = {}
         for name, write in all_.items():
             began = time.perf_counter()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.setting import Setting, row_bounds
 from selfsup.benchmark.turns import Contestant
 from selfsup.benchmark.work import matmul_peak, step_flops
@@ -50,6 +51,10 @@ class Shape:
     num_layers: int = 4
     block_size: int = 128
     batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_counts(64, hidden_size=self.hidden_size)
+        check_counts(num_layers=self.num_layers, block_size=self.block_size, batch_size=self.batch_size)
 
     def __str__(self) -> str:
         return f"{self.num_layers} x {self.hidden_size}, {self.batch_size} rows of {self.block_size} tokens"
