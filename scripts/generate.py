@@ -1,8 +1,8 @@
 """Go on with a text, or turn it into another: `python scripts/generate.py --model FOLDER --prompt "At last"`."""
 
-import sys
 from pathlib import Path
 
+from selfsup.data.inputs import read_prompts
 from selfsup.training.command import command
 
 
@@ -16,7 +16,7 @@ def main(
     Args:
         model: one that goes on with a text, or translates it: a run, an exported folder, or a Hub id.
         prompt: where to begin; "" lets the model begin a text.
-        file: in its place, one prompt a line; standard input is read where both are absent.
+        file: in its place, one prompt a line; standard input is read where both are absent, or of the name -.
         max_new_tokens: to write at most; 100 if absent, or what an encoder-decoder is used to.
         temperature: of a decoder, as all up to `seed`: below 1 prefers what is probable; 0 takes the most probable.
         top_k: choose among so many most probable tokens; 0 = all.
@@ -38,16 +38,14 @@ def main(
     logging.disable_progress_bar()
     config = WritingConfig(100 if max_new_tokens is None else max_new_tokens, temperature, top_k, top_p,
                            repetition_penalty, num_samples, seed)  # fmt: skip
-    if prompt is not None and file is not None:
-        raise ValueError("one of --prompt and --file is wanted, but both came: leave one out")
+    prompts = read_prompts(prompt, file)
     translator = open_translator(model, beams=beams, trust_remote_code=trust_remote_code)
     if translator:
         network, tokenizer = translator.model, translator.tokenizer
     else:
         network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
     network.to(one_process().device)
-    prompts = [prompt] if prompt is not None else (file.open() if file else sys.stdin)
-    for text in (line.rstrip("\n") for line in prompts):
+    for text in prompts:
         if translator:
             width = max(5, num_samples) if beams is None else beams
             print(translator.lines(text, num_samples, width, max_new_tokens), flush=True)

@@ -24,7 +24,7 @@ def main(
     Args:
         task: a file of tasks/ by name, or a path to one.
         model: one that goes on with a text: a run, an exported folder, or a Hub id.
-        output: folder of results.json, predictions.jsonl and shots.png.
+        output: folder of results.json, predictions.jsonl and shots.png; those of other arguments are not replaced.
         query: one example of your own, by role, in place of those held out: --query.text "so dull".
         shots: numbers of examples in a prompt; a query gets the last one.
         orderings: draws of examples and their order, for the mean and its interval.

@@ -17,6 +17,19 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, as JSON may 
 _CHUNK = 1 << 20  # bytes read at once
 
 
+def refuse_halves(text: str, what: str) -> None:
+    """Refuse lone surrogates, which no tokenizer takes: half a character, or a byte of another encoding in a flag.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if half := LONE_SURROGATE.search(text):
+        raise ValueError(
+            f"{what} in Unicode is wanted, but it holds half a character, \\u{ord(half[0]):04x}, at place "
+            f"{half.start()}: write it in UTF-8"
+        )
+
+
 def called(path: Path) -> str:
     """What sentences call a file."""
     return "the standard input" if path == STDIN else str(path)

@@ -1,10 +1,12 @@
-"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; none is kept."""
+"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; prompts; none is kept."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from selfsup.data.files import STDIN, called, explained, json_rows, lines_of
+from selfsup.data.files import STDIN, called, explained, json_rows, lines_of, refuse_halves
 from selfsup.data.places import TABLES, ending, find_files, listed
 from selfsup.data.tables import FileRows, Place, Row, csv_rows
 
@@ -78,12 +80,59 @@ def count_rows(path: Path) -> int | None:
     return None
 
 
-def _text_rows(path: Path) -> Iterator[tuple[int, Row | ValueError]]:
-    held: str | None = None
+def read_prompts(prompt: str | None = None, file: Path | None = None) -> Iterator[str]:
+    """Texts to go on with: one, or the lines of a file, or those of the standard input as they are typed.
+
+    Args:
+        prompt: the one.
+        file: in its place; the standard input if both are absent.
+    Returns:
+        one after the other; a file that cannot be read is told at once.
+    Raises:
+        ValueError: both came, there is no line, or what there is is no text.
+    """
+    if prompt is not None and file is not None:
+        raise ValueError("one of --prompt and --file is wanted, but both came: leave one out")
+    if prompt is not None:
+        refuse_halves(prompt, "a prompt")
+        return iter([prompt])
+    if file is None or file == STDIN:
+        return _prompts(STDIN, _typed())
+    lines = _prompts(file, _whole_lines(file))
+    return chain([next(lines)], lines)
+
+
+def _prompts(path: Path, lines: Iterable[str]) -> Iterator[str]:
     number = 0
-    for number, line in enumerate(lines_of(path)):
+    for number, line in enumerate(lines, 1):
+        refuse_halves(line, f"line {number} of {called(path)}")
+        yield line
+    if not number:
+        raise ValueError(f"a prompt on each line is wanted, but {called(path)} is empty: write one, or name --prompt")
+
+
+def _typed() -> Iterator[str]:
+    """Lines as soon as they are there; `lines_of` reads large parts."""
+    try:
+        yield from (line.rstrip("\n") for line in sys.stdin)
+    except UnicodeDecodeError as error:
+        wrong = error.object[error.start]
+        raise ValueError(
+            f"UTF-8 text was wanted, but the standard input holds 0x{wrong:02x}; convert it to UTF-8."
+        ) from error
+
+
+def _text_rows(path: Path) -> Iterator[tuple[int, Row | ValueError]]:
+    for number, line in enumerate(_whole_lines(path), 1):
+        yield number, {"text": line}
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    """The lines of a file; what follows the last line break is none where it is empty."""
+    held: str | None = None
+    for line in lines_of(path):
         if held is not None:
-            yield number, {"text": held}
+            yield held
         held = line
-    if held:  # what follows the last line break is no line where it is empty
-        yield number + 1, {"text": held}
+    if held:
+        yield held

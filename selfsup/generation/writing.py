@@ -1,5 +1,6 @@
 """Go on with a text: any causal model of transformers, one prompt, one or several continuations."""
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -81,9 +82,13 @@ def write(
     Returns:
         (num_samples) texts; the same again under the same seed.
     Raises:
-        ValueError: the prompt is empty without a token to begin with, or too long for what is to be written.
+        ValueError: the prompt is empty without a token to begin with, holds nothing that the tokenizer knows, or is too
+            long for what is to be written.
     """
     ids = prompt_ids(tokenizer, prompt)
+    if lost := num_unknown(tokenizer, prompt):
+        told = f"the tokenizer does not know {lost} piece(s) of the prompt {prompt[:60]!r}"
+        print(f"{told}: the model reads {tokenizer.unk_token} there", file=sys.stderr)
     _check_room(len(ids), config.max_new_tokens, window(model, tokenizer))
     asked = torch.tensor([ids], device=model.device)
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -103,16 +108,29 @@ def write(
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     """Token ids of a text that is to be gone on with: framed as the tokenizer does, but not ended.
 
+    What looks like a special token is text, as everywhere here.
+
     Raises:
-        ValueError: there is no token, and none to begin with.
+        ValueError: there is no token, and none to begin with; or the tokenizer knows none of them.
     """
-    ids = list(tokenizer(prompt)["input_ids"]) if prompt else []
+    ids = list(tokenizer(prompt, split_special_tokens=True)["input_ids"]) if prompt else []
     while ids and ids[-1] in (tokenizer.eos_token_id, tokenizer.sep_token_id):
         ids.pop()
     ids = ids or beginning(tokenizer)
     if not ids:
         raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text: give it a word")
+    if num_unknown(tokenizer, prompt) and not tokenizer.decode(ids, skip_special_tokens=True).strip():
+        raise ValueError(
+            f"a prompt that the tokenizer knows a piece of is wanted, but {prompt[:60]!r} came: write it otherwise, or "
+            "choose another model"
+        )
     return ids
+
+
+def num_unknown(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """How many tokens of a text stand for what a tokenizer does not know."""
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    return list(ids).count(tokenizer.unk_token_id)
 
 
 def _check_room(num_tokens: int, max_new_tokens: int, room: int | None) -> None:

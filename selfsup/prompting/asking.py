@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from transformers.utils import logging
 
+from selfsup.data.files import refuse_halves
 from selfsup.data.places import listed
 from selfsup.examples import DataChoice, TaskData, read_task
 from selfsup.prompting.demonstrations import Demonstrations, apart
@@ -19,6 +21,9 @@ from selfsup.prompting.wording import Wording
 from selfsup.prompting.writer import Writer
 from selfsup.task import Prompt, Task
 from selfsup.training.causal import open_causal
+from selfsup.training.record import read_record
+
+NO_MATTER = ("output", "data_root", "batch_size", "trust_remote_code")  # no result depends on them
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ def ask(
             "came: correct it"
         )
     wording.question(query)
+    for role, text in query.items():
+        refuse_halves(text, f"the {role} of a query")
     if number:
         assert data
         pool = data.train.part(apart(data.train.examples, [query]))
@@ -150,13 +157,14 @@ def report(
         config: how often, and with which examples.
         choice: of data.
         data_root: folder that mirrors the Hub.
-        output: folder; must be given.
+        output: folder; must be given, and hold no results of other arguments.
         max_examples: to ask about at most, drawn once.
-        arguments: of the command, kept in run.yaml.
+        arguments: of the command, as YAML; kept in run.yaml.
     Returns:
         what results.json holds.
     Raises:
-        ValueError: see `Wording`, `read_task`, `open_causal`, `Respondent` and `Demonstrations`.
+        ValueError: see `Wording`, `read_task`, `open_causal`, `Respondent`, `Demonstrations` and
+            `refuse_other_results`.
     """
     from selfsup.pictures.prompting import draw_shots
     from selfsup.prompting.shots import curve
@@ -165,6 +173,7 @@ def report(
     if output is None:
         raise ValueError("a folder for what is found is wanted: name it with --output, or ask about one --query.text")
     refuse_training_run(output)
+    refuse_other_results(output, arguments)
     data = read_task(task, choice if max_examples is None else replace(choice, max_held_out=max_examples), data_root)
     if not len(data.held_out):
         raise ValueError(f"examples to ask about are wanted, but none of {data.data.name} is held out: see --data")
@@ -191,7 +200,8 @@ def report(
         )
     without = without_reading(metric, data.train, data.held_out, labels)
     found = results(lines, metric, without, config, respondent)
-    about = {"task": task.name, "data": data.data.name, "model": opened.name}
+    commit = getattr(respondent.model.config, "_commit_hash", None)  # of a model of the Hub
+    about = {"task": task.name, "data": data.data.name, "model": opened.name, "commit": commit}
     found = {**about, "queries": len(data.held_out), "to_show": len(pool), **found}
     aside.replace(output / "predictions.jsonl")
     (output / "results.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -210,6 +220,29 @@ def report(
     )
     print(f"results   {output / 'results.json'}\ncurve     {picture}")
     return found
+
+
+def refuse_other_results(folder: Path, arguments: str) -> None:
+    """Keep what was found with other arguments; the same ones may be asked again.
+
+    Args:
+        folder: that results go to.
+        arguments: as YAML, see `command`.
+    Raises:
+        ValueError: there are results, and the run.yaml beside them has other arguments, or is not there.
+    """
+    if not (folder / "results.json").is_file():
+        return
+    kept = (read_record(folder)[1] if (folder / "run.yaml").is_file() else None) or {}
+    asked = yaml.safe_load(arguments) or {}
+    names = [name for name in {**kept, **asked} if name not in NO_MATTER and kept.get(name) != asked.get(name)]
+    if names and not kept:
+        raise ValueError(f"{folder} holds results of another command: choose another --output")
+    if names:
+        raise ValueError(
+            f"{folder} holds results that were found with another {listed([f'--{name}' for name in names])}: give "
+            "the arguments of its run.yaml, or choose another --output"
+        )
 
 
 def labels_of(data: TaskData) -> tuple[str, ...]:

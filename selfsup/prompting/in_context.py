@@ -33,6 +33,10 @@ LABELS = ("red", "green", "blue", "white")
 TRAIN, FRESH = 0, 1_000_033  # seeds of problems to learn from, and of those to measure on (1_000_003 chose the recipe)
 READ, SHUFFLED, ZERO_SHOT = "examples in the prompt", "labels shuffled", "no examples"
 PERFECT = "perfect reader"
+CHECKS = (
+    f"{SHUFFLED}, {ZERO_SHOT}: labels are drawn by chance, so every model is at chance there; what stands there checks "
+    "that nothing leaks, and says nothing of the model"
+)
 MET, KIN = "names that met in training", "names that never met"
 TIMES = range(4)  # a name was shown, for which figures are given
 DRAWS = 1000  # of the bootstrap
@@ -354,7 +358,7 @@ def summarise_problems(
             PERFECT: [(k, share, share, share) for k, share in enumerate(perfect)]
         }
         print(f"\n{kind}, {len(problems.names):,} fresh problems, {len(measured)} seeds (95 % interval)")
-        print(table(_rows(found, perfect)))
+        print(f"{table(_rows(found, perfect))}\n{CHECKS}")
         print("\nby how often the name was shown before")
         print(table(_rows(results[kind]["by_times_shown"])))
     draw_bands(

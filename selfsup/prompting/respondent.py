@@ -30,7 +30,7 @@ class Respondent:
     Attributes:
         notes: sentences on words that are easily confused.
     Raises:
-        ValueError: words of a label make no token, or those of two labels the same.
+        ValueError: words of a label make no token that the tokenizer knows, or those of two labels the same.
     Source:
         Brown et al. 2020, "Language Models are Few-Shot Learners", section 2.4 (sum, mean); Zhao et al. 2021,
         "Calibrate Before Use", section 5 (calibrated).
@@ -94,10 +94,10 @@ class Respondent:
         """The answer with most tokens."""
         labels, words = self.wording.labels, self.wording.words
         bare = self.room.ids([words[label].strip() for label in labels])
-        if silent := [label for label, ids in zip(labels, bare, strict=True) if not ids]:
+        if silent := [label for label, ids in zip(labels, bare, strict=True) if not self._knows(ids)]:
             raise ValueError(
-                f"words of a label make one token or more, but {words[silent[0]]!r} of {silent[0]} makes none for this "
-                "tokenizer: choose others with --verbalisers"
+                f"words of a label make one token or more that the tokenizer knows, but {words[silent[0]]!r} of "
+                f"{silent[0]} makes none: choose others with --verbalisers"
             )
         answers = self.room.ids([self.wording.answer(label) for label in labels])
         for (label, ids), (other, theirs) in combinations(zip(labels, answers, strict=True), 2):
@@ -119,6 +119,11 @@ class Respondent:
                 self.notes.append(f"{told} begin with the same token, {first!r}: only what follows tells them apart")
         longest = max(range(len(labels)), key=lambda number: len(answers[number]))
         return self.wording.answer(labels[longest])
+
+    def _knows(self, ids: Sequence[int]) -> bool:
+        """Whether any of these stands for more than a space or what is unknown."""
+        known = [number for number in ids if number != self.tokenizer.unk_token_id]
+        return any(token.strip(SPACES) for token in self.tokenizer.convert_ids_to_tokens(known))
 
 
 def calibrate(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any
 
+from selfsup.data.files import refuse_halves
 from selfsup.data.places import listed
 from selfsup.data.roles import ANSWERS
 from selfsup.task import Prompt, Task
@@ -31,6 +32,8 @@ class Wording:
                 f"a task with a prompt is wanted, but {task.name} has none: give it one in its file, as "
                 'prompt=Prompt("{text}\\nSentiment: {label}"), or say --template'
             )
+        for text in (found.template, found.description, found.separator, *found.verbalisers.values()):
+            refuse_halves(text, "a prompt")
         self.prompt, self.name, self.labels = found, task.name, tuple(labels)
         self.fields = self._check_template(task)
         self.words = {label: found.verbalisers.get(label, label.replace("_", " ")) for label in labels}
@@ -88,11 +91,18 @@ class Wording:
     def _check_template(self, task: Task) -> list[str]:
         template = self.prompt.template
         try:
-            fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            found = [field for _, *field in Formatter().parse(template) if field[0] is not None]
         except ValueError as error:
             raise ValueError(
                 f"the template {template!r} cannot be read ({error}): write roles as {{text}}, and other braces doubled"
             ) from error
+        if dressed := [field for field in found if any(field[1:])]:
+            name, form, kind = (part or "" for part in dressed[0])
+            came = f"{{{name}{'!' * bool(kind)}{kind}{':' * bool(form)}{form}}}"
+            raise ValueError(
+                f"a template names roles as they are, as in {{{name}}}, but {came} came: leave the rest out"
+            )
+        fields = [str(name) for name, *_ in found]
         objective = task.objective()
         roles = (*objective.roles, *objective.optional)
         if unknown := [name for name in fields if name not in roles]:
@@ -123,7 +133,7 @@ class Wording:
         if len(self.labels) < 2:
             raise ValueError(f"two labels or more are wanted to choose from, but {listed(self.labels)} came")
         for label, words in self.words.items():
-            if not words.strip():
+            if not any(one.isprintable() and not one.isspace() for one in words):  # U+200B is neither
                 raise ValueError(f"words are wanted for the label {label}, but its verbaliser is {words!r}: name some")
             if same := [other for other, theirs in self.words.items() if theirs == words and other != label]:
                 raise ValueError(

@@ -99,6 +99,8 @@ def _refuse(message: str, parser: ArgumentParser, flags: list[str], error: Excep
         sentence = _mistyped(keys, re.findall(r"<class '[^']+'>|[\w.]+\[.*?\](?=, |\])", found[1]), found[2], flags)
     elif (found := re.search(r"Expected an? (.*)\. Got value: (.*)", message, re.DOTALL)) and keys:
         sentence = _mistyped(keys, [found[1]], found[2], flags)
+    elif (found := re.search(r"can't encode character '(\S+)'", message)) and keys:
+        sentence = f"{_flag(keys)} in Unicode is wanted, but it holds half a character, {found[1]}: write it in UTF-8"
     elif found := re.search(r"Unexpected config: (.*)", message, re.DOTALL):
         sentence = f"--config wants a YAML file of `name: value` lines, but this came: {_short(found[1]) or 'nothing'}"
     else:

@@ -1,4 +1,4 @@
-"""What is asked of benchmarks and of decoders that cannot be: one sentence before any model is opened."""
+"""Wrong arguments of benchmarks, and of what asks decoders: one sentence before any model is opened."""
 
 import importlib.util
 import re
@@ -29,7 +29,8 @@ def refused(tmp_path, monkeypatch, capsys, rows):
         assert end.value.code
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
         sentence = line.removeprefix("error: ").replace(f"{tmp_path}/", "")
-        rows.append((f"{script} `{' '.join(flags)}`", sentence.replace("|", "\\|")))
+        shown = " ".join(flags).encode("ascii", "backslashreplace").decode()
+        rows.append((f"{script} `{shown}`", sentence.replace("|", "\\|")))
         return sentence
 
     return said
@@ -53,8 +54,23 @@ WRONG_NUMBERS: list[tuple[str, list[str], str]] = [
     ("bench_language.py", [*LANGUAGE, "--ngram_order", "0"], "ngram_order must be at least 1, but 0 came"),
 ]  # fmt: skip
 
+ASKED = ("--task", "sentiment", "--model", "gone", "--shots", "[0]", "--query.text", "so dull")
+WRONG_WORDS: list[tuple[str, list[str], str]] = [
+    ("generate.py", ["--model", "gone", "--file", "{here}/binary"], "binary holds 0xff at byte 0; convert it to UTF-8"),
+    ("generate.py", ["--model", "gone", "--file", "{here}/empty"], "a prompt on each line is wanted, but empty is e"),
+    ("generate.py", ["--model", "gone", "--file", "{here}/none"], "none cannot be read: No such file or directory"),
+    ("generate.py", ["--model", "gone", "--prompt", "\udcff"], r"it holds half a character, \\udcff, at place 0"),
+    ("prompt.py", [*ASKED, "--query.text", "\udcff"], r"--query in Unicode is wanted, .* character, \\udcff: w"),
+    ("prompt.py", [*ASKED, "--template", "{text:>9} {label}"], r"roles as they are, as in {text}, but {text:>9} came"),
+    ("prompt.py", [*ASKED, "--template", "{text!r} {label}"], r"roles as they are, as in {text}, but {text!r} came"),
+    ("prompt.py", [*ASKED, "--verbalisers.positive", "\u200b"], "words are wanted for the label positive, but"),
+    ("minimal_pairs.py", ["--models", "[gone]", "--output", "{here}/o", "--ngram_corpus", "no.txt"], "folder no.txt"),
+]  # fmt: skip
 
-@pytest.mark.parametrize(("script", "flags", "sentence"), WRONG_NUMBERS)
-def test_numbers_too_small_to_measure_anything(refused, script, flags, sentence):
+
+@pytest.mark.parametrize(("script", "flags", "sentence"), [*WRONG_NUMBERS, *WRONG_WORDS])
+def test_what_is_said(refused, tmp_path, script, flags, sentence):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty").touch()
     said = refused(script, *flags)
     assert re.search(sentence, said), said

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfsup.data.files import STDIN
-from selfsup.data.inputs import count_rows, find_input, read_rows
+from selfsup.data.inputs import count_rows, find_input, read_prompts, read_rows
 
 ROWS = [{"text": "one\ttab", "more": "1"}, {"text": "zwei, drei", "more": ""}, {"text": 'say "né"', "more": "x"}]
 
@@ -102,3 +102,47 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_bytes(b"one\n\xff\n")
     with pytest.raises(ValueError, match=r"a\.txt holds 0xff at byte 4; convert it"):
         list(read_rows(tmp_path / "a.txt"))
+
+
+def test_prompts_are_one_or_lines(tmp_path, monkeypatch):
+    path = tmp_path / "prompts.txt"
+    path.write_text("one\n\nthree")
+    assert list(read_prompts("a\nb")) == ["a\nb"]
+    assert list(read_prompts(file=path)) == ["one", "", "three"]
+    typed = io.StringIO("one\ntwo\n")
+    monkeypatch.setattr(sys, "stdin", typed)
+    prompts = read_prompts()
+    assert next(prompts) == "one"
+    assert typed.read() == "two\n", "each is answered before the next one is read"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "a prompt on each line is wanted, but .*prompts is empty"),
+        (b"a\0b", "UTF-8 text was wanted, but .*prompts is binary: a NUL at byte 1"),
+        (b"na\xefve", "UTF-8 text was wanted, but .*prompts holds 0xef at byte 2; convert it to UTF-8"),
+        (None, "prompts cannot be read: No such file or directory"),
+    ],
+)
+def test_what_holds_no_prompts_is_told_at_once(tmp_path, content, sentence):
+    if content is not None:
+        (tmp_path / "prompts").write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        read_prompts(file=tmp_path / "prompts")
+
+
+def test_prompts_that_are_no_text(tmp_path, monkeypatch):
+    with pytest.raises(
+        ValueError, match=r"a prompt in Unicode is wanted, but .* half a character, \\ud800, at place 1: w"
+    ):
+        read_prompts("a\ud800")
+    with pytest.raises(ValueError, match="one of --prompt and --file is wanted, but both came"):
+        read_prompts("a", tmp_path / "prompts")
+    for content, sentence in (
+        (b"", "the standard input is empty"),
+        (b"\xef", "the standard input holds 0xef; convert"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+        with pytest.raises(ValueError, match=sentence):
+            list(read_prompts())

@@ -11,9 +11,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, TextIteratorStreamer
 
 import selfsup.models  # noqa: F401 - Auto classes know ours
-from selfsup.generation.writing import WritingConfig, prompt_ids, write
+from selfsup.generation.writing import WritingConfig, num_unknown, prompt_ids, write
 from selfsup.models import stepwise, text_decoder
 from selfsup.models.text_decoder import TextDecoderConfig, TextDecoderForCausalLM
+from selfsup.tokenization.characters import train_characters
 
 NEW = 12
 WAYS: dict[str, dict[str, Any]] = {
@@ -178,6 +179,26 @@ def test_a_prompt_is_not_ended(tiny_tokenizer):
     assert framed[-1] == tiny_tokenizer.sep_token_id
     assert prompt_ids(tiny_tokenizer, "The miller") == framed[:-1]
     assert prompt_ids(tiny_tokenizer, "") == [tiny_tokenizer.cls_token_id]
+
+
+def test_what_looks_special_in_a_prompt_is_text(tiny_tokenizer):
+    ids = prompt_ids(tiny_tokenizer, "a [MASK] [SEP]")
+    assert not {tiny_tokenizer.mask_token_id, tiny_tokenizer.sep_token_id} & set(ids)
+    assert tiny_tokenizer.decode(ids, skip_special_tokens=True) == "a [MASK] [SEP]"
+
+
+def test_what_a_tokenizer_does_not_know_is_told(tmp_path, capsys):
+    words, model = train_characters(["to be"], tmp_path), decoder()
+    assert num_unknown(words, "to bo\u03b1t\u03b2") == 2
+    write(model, words, "to be", WritingConfig(max_new_tokens=2))
+    assert not capsys.readouterr().err
+    write(model, words, "to bo\u03b1t\u03b2", WritingConfig(max_new_tokens=2))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        line == "the tokenizer does not know 2 piece(s) of the prompt 'to bo\u03b1t\u03b2': the model reads [UNK] there"
+    )
+    with pytest.raises(ValueError, match="knows a piece of is wanted, but '\u03b1 \u03b2' came"):
+        prompt_ids(words, "\u03b1 \u03b2")
 
 
 @pytest.mark.parametrize(

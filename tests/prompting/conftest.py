@@ -69,9 +69,9 @@ class Copier(nn.Module):
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    """One token for each word and mark; it puts nothing before a text, and leaves spaces out that have no width."""
+    """One token for each word and mark; it puts nothing before a text, and leaves "~" out."""
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.normalizer = normalizers.Replace("\u200b", "")
+    words.normalizer = normalizers.Replace("~", "")
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]")
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from selfsup.data.labelled import Table
 from selfsup.examples import DataChoice
 from selfsup.metrics import F1, Accuracy, Matthews
 from selfsup.objectives import Classification
 from selfsup.prompting import asking
-from selfsup.prompting.asking import Opened, ask, report, reworded
+from selfsup.prompting.asking import Opened, ask, refuse_other_results, report, reworded
 from selfsup.prompting.demonstrations import text_of
 from selfsup.prompting.respondent import Respondent
 from selfsup.prompting.shots import (
@@ -182,6 +183,27 @@ def test_a_report_leaves_table_curve_and_answers(colours, files, opened, tmp_pat
     lines = Path(str(files.held_out)).read_text().splitlines()
     assert not shown & {text_of(json.loads(lines[number - 1])) for number in asked}
     assert held_out & set(train), "though there are some in both"
+    with pytest.raises(ValueError, match="found with another --task: give"):
+        report(colours, opened, config, files, output=tmp_path / "run", arguments="task: other")
+
+
+def test_results_of_other_arguments_stay(tmp_path):
+    asked = {"task": "colours", "shots": [0, 2], "data": {"train": "a"}, "batch_size": 16, "output": "run"}
+
+    def refuse(**changes) -> None:
+        refuse_other_results(tmp_path, yaml.safe_dump(asked | changes))
+
+    (tmp_path / "run.yaml").write_text("# commit 1\n" + yaml.safe_dump(asked, sort_keys=False))
+    refuse(shots=[1])  # a call that was killed leaves its arguments and no results
+    (tmp_path / "results.json").write_text("{}")
+    refuse(batch_size=4, output="./run")
+    with pytest.raises(ValueError, match=r"holds results that were found with another --shots, --data: give the arg"):
+        refuse(shots=[0], data={"train": "b"})
+    with pytest.raises(ValueError, match="with another --scoring: give"):
+        refuse(scoring="mean")
+    (tmp_path / "run.yaml").unlink()
+    with pytest.raises(ValueError, match="holds results of another command: choose another --output"):
+        refuse()
 
 
 def test_one_question_from_the_terminal(colours, files, opened):
@@ -199,6 +221,8 @@ def test_one_question_from_the_terminal(colours, files, opened):
         ask(colours, {"film": "x"}, opened, ShotConfig((0,)), files)
     with pytest.raises(ValueError, match=r"asks for {text}"):
         ask(colours, {}, opened, ShotConfig((0,)), files)
+    with pytest.raises(ValueError, match=r"the text of a query in Unicode is wanted, but it holds half .* \\ud800, at"):
+        ask(colours, {"text": "\ud800"}, opened, ShotConfig((0,)), files)
     with pytest.raises(
         ValueError, match="35 examples are to be shown, but there are 33 to learn from"
     ):  # the query stands there too

@@ -65,6 +65,17 @@ def test_a_prompt_for_once_stands_for_that_of_the_task():
         (Task(Classification, (Accuracy,), (), name="bare"), "a task with a prompt is wanted, but bare has none"),
         (changed("{review} is {label}"), r"films has the fields text, label, text_pair.*, but {review} came"),
         (changed("{} is {label}"), r"but {} came"),
+        (changed("{text:>10} is {label}"), r"names roles as they are, as in {text}, but {text:>10} came: leave the r"),
+        (changed("{text!r} is {label}"), r"but {text!r} came"),
+        (changed("{text} is {label!s:9}"), r"as in {label}, but {label!s:9} came"),
+        (
+            changed("\ud800 {text} is {label}"),
+            r"a prompt in Unicode is wanted, but it holds half a character, \\ud800, at",
+        ),
+        (
+            changed(verbalisers={"good": "\u200b"}),
+            r"words are wanted for the label good, but its verbaliser is '\\u200b'",
+        ),
         (changed("{text is {label}"), r"the template '{text is {label}' cannot be read"),
         (changed("{label}: {text}"), "a template ends with its answer"),
         (changed("{text} is {label}."), "a template ends with its answer"),
