@@ -254,10 +254,15 @@ def test_the_command(gpt2, tokenizer, files, tmp_path):
         assert done.returncode == code, done.stderr[-2000:]
         return done.stderr if code else done.stdout
 
-    printed = run("--output", "run", "--shots", "[0,1,2]", "--orderings", 2, "--max_examples", 8, "--control",
-                  "--scoring", "calibrated", "--demonstrations", "random")  # fmt: skip
+    first = ("--output", "run", "--shots", "[0,1,2]", "--orderings", 2, "--max_examples", 8, "--control",
+             "--scoring", "calibrated", "--demonstrations", "random")  # fmt: skip
+    printed = run(*first)
     assert len((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()) == 8 * (1 + 4 * 2)
     assert "labels by chance" in printed
     assert (tmp_path / "run" / "shots.png").exists()
+    kept = (tmp_path / "run" / "results.json").read_bytes()
+    assert "found with another --seed: give" in run(*first, "--seed", 1, code=1)
+    run(*first, "--batch_size", 4)
+    assert json.loads((tmp_path / "run" / "results.json").read_bytes())["lines"] == json.loads(kept)["lines"]
     assert len(run("--query.text", "now bado", "--shots", "[2]").splitlines()) == 3
     assert "{txt} came" in run("--query.text", "now bado", "--template", "{txt} {label}", code=1)
