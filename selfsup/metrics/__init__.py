@@ -13,6 +13,7 @@ FILES = {
     "ExactMatch": "exact_match",
     "F1": "f1",
     "Matthews": "matthews",
+    "Mention": "mention",
     "SpanF1": "span_f1",
     "Squad": "squad",
     "TagAccuracy": "tag_accuracy",
