@@ -47,6 +47,11 @@ def document(rng: random.Random) -> str:
     return "\n\n".join(" ".join(sentence(rng) for _ in range(rng.randint(1, 7))) for _ in range(num_paragraphs))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left with it in the end: the commands of the README take minutes."""
+    items.sort(key=lambda item: "commands_and_python_of_the_readme" not in item.name)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def loopback(tmp_path_factory) -> Iterator[None]:
     """Refuse every connection beyond this machine, and keep caches out of the home folder."""
