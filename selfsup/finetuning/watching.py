@@ -1,7 +1,7 @@
 """What sequence to sequence learns, seen from other sides: where it looks, and how it goes on after a mistake."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -48,7 +48,7 @@ class Aligned(TallyMetric):
     """Copied tokens that are looked up where they stand; `diagonal` is what looking straight across would reach."""
 
     main = "aligned"
-    takes = (both(datasets.List(datasets.Value("int64"))),)
+    takes: ClassVar[list[datasets.Features]] = [both(datasets.List(datasets.Value("int64")))]
 
     def tallies(self, predictions: Sequence[Any], references: Sequence[Any]) -> np.ndarray:
         return np.array(predictions, dtype=float)
