@@ -13,7 +13,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 def main(
     task: str, models: list[str], output: Path, data: DataChoice = DataChoice(),
-    ways: DecodingConfig = DecodingConfig(), bf16: bool = False, threads: int = 2, data_root: Path | None = None, trust_remote_code: bool = False,
+    ways: DecodingConfig = DecodingConfig(), bf16: bool = False, threads: int = 2,
+    data_root: Path | None = None, trust_remote_code: bool = False,
 ) -> None:  # fmt: skip
     """Write all held-out targets in every way, score and time them, and put them into one table.
 
