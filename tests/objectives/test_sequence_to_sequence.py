@@ -211,3 +211,23 @@ def test_guided_attention_of_models_of_others_and_what_parallel_writing_needs(wo
     assert 0 < float(loss["diagonal"].detach()) < objective.counts(batch, "model")["diagonal"]
     with pytest.raises(ValueError, match="needs an encoder-decoder of ours"):
         ConditionalMaskedTokens().bind(wordpiece, config)
+
+
+def test_scores_of_hidden_tokens_alone_give_the_loss_of_all(tiny_tokenizer, tiny_pair_config):
+    objective = ConditionalMaskedTokens(label_smoothing=0.1)
+    tiny_pair_config.parallel = True
+    objective.bind(tiny_tokenizer, tiny_pair_config)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForMaskedLM.from_config(tiny_pair_config).eval()
+    rng = np.random.default_rng(0)
+    rows = [[objective.corrupt(objective.encode(pair), rng=rng, progress=0.5)] for pair in PAIRS]
+    batch = collate(rows, padding=objective.padding)
+    outputs = objective.forward({"model": model}, batch, "model")
+    dense = model(**objective.inputs(batch)).logits
+    hidden = batch["targets"] != -100
+    assert 0 < int(hidden.sum()) < int(batch["decoder_attention_mask"].sum())
+    torch.testing.assert_close(outputs.logits, dense[hidden])
+    wanted = torch.nn.functional.cross_entropy(
+        dense.flatten(0, 1), batch["targets"].flatten(), reduction="sum", label_smoothing=0.1
+    )
+    torch.testing.assert_close(objective.loss(outputs, batch, "model")["masked"], wanted)
