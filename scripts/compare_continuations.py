@@ -33,7 +33,7 @@ def main(
 
     folder = exported(model)
     tokenizer = open_tokenizer(folder, trust_remote_code)
-    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code)
+    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code, dtype="float32")
     network.to(Accelerator().device)
     data = language.data_of(model, data)
     held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)[1]

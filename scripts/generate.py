@@ -29,7 +29,7 @@ def main(
     """
     from transformers.utils import logging
 
-    from selfsup.generation.writing import WritingConfig, write
+    from selfsup.generation.writing import WritingConfig, read_prompts, unknown_note, write
     from selfsup.predicting.opening import one_process
     from selfsup.predicting.translating import open_translator
     from selfsup.prompting.respondent import open_causal
@@ -41,17 +41,17 @@ def main(
     if prompt is not None and file is not None:
         raise ValueError("one of --prompt and --file is wanted, but both came: leave one out")
     translator = open_translator(model, beams=beams, trust_remote_code=trust_remote_code)
-    if translator:
-        network, tokenizer = translator.model, translator.tokenizer
-    else:
-        network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
+    opened = translator and (translator.model, translator.tokenizer)
+    network, tokenizer = opened or open_causal(model, trust_remote_code=trust_remote_code)
     network.to(one_process().device)
-    prompts = [prompt] if prompt is not None else (file.open() if file else sys.stdin)
+    prompts = [prompt] if prompt is not None else (read_prompts(file) if file else sys.stdin)
     for text in (line.rstrip("\n") for line in prompts):
         if translator:
             width = max(5, num_samples) if beams is None else beams
             print(translator.lines(text, num_samples, width, max_new_tokens), flush=True)
-        elif written := write(network, tokenizer, text, config, stream=num_samples == 1):
+            continue
+        print(unknown_note(tokenizer, text), end="", file=sys.stderr)
+        if written := write(network, tokenizer, text, config, stream=num_samples == 1):
             print("".join(f"{text}{one}\n\n" for one in written if num_samples > 1), end="")
 
 

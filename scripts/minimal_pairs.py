@@ -32,11 +32,14 @@ def main(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     paradigms = read_paradigms(data, share=share, split=split, data_root=data_root)
-    scores = pairs.judge_all(models, paradigms, output, batch_size=batch_size, trust_remote_code=trust_remote_code)
-    if ngram_corpus:
-        ngrams = pairs.open_ngrams(ngram_corpus, models[0], data_root=data_root, trust_remote_code=trust_remote_code)
-        scores["5-gram"] = pairs.judge(ngrams, paradigms, "5-gram")
-    found = {name: pairs.figures(paradigms, own, rng=np.random.default_rng(0)) for name, own in scores.items()}
+    own = {"trust_remote_code": trust_remote_code}
+    ngrams = None  # their text is looked for first: models take long
+    if ngram_corpus and models:
+        ngrams = pairs.judge_ngrams(ngram_corpus, models[0], paradigms, output, data_root=data_root, **own)
+    scores = pairs.judge_all(models, paradigms, output, batch_size=batch_size, **own)
+    if ngrams:
+        scores["5-gram"] = ngrams()
+    found = {name: pairs.figures(paradigms, one, rng=np.random.default_rng(0)) for name, one in scores.items()}
     print(pairs.report(found, ["paradigm", "phenomenon", "field", "all"]))
     results = {"data": data, "share": share, "pairs": sum(len(one.good) for one in paradigms), "found": found}
     (output / "results.json").write_text(json.dumps(results, indent=1))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
@@ -25,6 +26,7 @@ Interval = tuple[float, float, float]  # mean, low, high
 Scorer = Callable[[Sequence[str]], np.ndarray]  # sentences -> their log-probabilities
 TIE = 1e-4  # nats; what float32 cannot tell apart is no difference
 NUM_DRAWS = 2000
+ORDER = 5  # of n-grams
 
 
 def judge_all(
@@ -53,17 +55,37 @@ def judge_all(
     refuse_training_run(folder)
     for name in models:
         kind_of(name, trust_remote_code=trust_remote_code)
-    found = {}
-    for name, called in zip(models, labels(models), strict=True):
-        path, key = folder / "judged" / f"{called.replace('/', ' ').strip()}.json", key_of(name, paradigms)
-        scores = judged_before(path, key)
-        if left := [one for one in paradigms if one.name not in scores]:
-            score = open_scorer(name, batch_size=batch_size, trust_remote_code=trust_remote_code)
-            for one in tqdm(left, called, unit="paradigm", leave=False):
-                scores |= judge(score, [one], called, quiet=True)
-                keep(path, key, scores)
-        found[called] = scores
-    return found
+    return {
+        called: judge_left(
+            partial(open_scorer, name, batch_size=batch_size, trust_remote_code=trust_remote_code),
+            paradigms, folder, called, key_of(name, paradigms),
+        )
+        for name, called in zip(models, labels(models), strict=True)
+    }  # fmt: skip
+
+
+def judge_left(
+    open_one: Callable[[], Scorer], paradigms: Sequence[Paradigm], folder: Path, called: str, key: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Judge the paradigms that were not judged before, and keep each as soon as it is.
+
+    Args:
+        open_one: opens who judges, if anything is left.
+        paradigms: to go through.
+        folder: of all that is judged.
+        called: who judges.
+        key: what decides the scores.
+    Returns:
+        see `judge`.
+    """
+    path = folder / "judged" / f"{called.replace('/', ' ').strip()}.json"
+    scores = judged_before(path, key)
+    if left := [one for one in paradigms if one.name not in scores]:
+        score = open_one()
+        for one in tqdm(left, called, unit="paradigm", leave=False):
+            scores |= judge(score, [one], called, quiet=True)
+            keep(path, key, scores)
+    return scores
 
 
 def labels(models: Sequence[str]) -> list[str]:
@@ -119,8 +141,20 @@ def open_scorer(name: str, *, batch_size: int, trust_remote_code: bool = False) 
     return score
 
 
-def open_ngrams(corpus: str, model: str, *, data_root: Path | None, trust_remote_code: bool = False) -> Scorer:
-    """`ngram_scorer` of a text by name, cached with the tokenizer of a model."""
+def judge_ngrams(
+    corpus: str,
+    model: str,
+    paradigms: Sequence[Paradigm],
+    folder: Path,
+    *,
+    data_root: Path | None,
+    trust_remote_code: bool = False,
+) -> Callable[[], dict[str, np.ndarray]]:
+    """Read the text of n-grams, by name, with the tokenizer of a model; judging, see `judge_left`, is left to the call.
+
+    Raises:
+        ValueError: there is no such text.
+    """
     tokenizer = open_tokenizer(exported(model), trust_remote_code)
     cached = open_corpus(
         find_text(corpus, data_root=data_root),
@@ -129,10 +163,12 @@ def open_ngrams(corpus: str, model: str, *, data_root: Path | None, trust_remote
         vocab_size=len(tokenizer),
         cache_dir=DataConfig().cache(),
     )
-    return ngram_scorer(cached, tokenizer)
+    pairs = key_of(corpus, paradigms)["pairs"]
+    key = {"pairs": pairs, "order": str(ORDER), **cached.origin}
+    return partial(judge_left, partial(ngram_scorer, cached, tokenizer), paradigms, folder, f"{ORDER}-gram", key)
 
 
-def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = 5) -> Scorer:
+def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = ORDER) -> Scorer:
     """Log-probabilities of sentences under Kneser-Ney, which reads a text as sentences, too.
 
     Args:

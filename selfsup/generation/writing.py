@@ -1,9 +1,11 @@
 """Go on with a text: any causal model of transformers, one prompt, one or several continuations."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextStreamer, set_seed
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TextStreamer, set_seed
 
 from selfsup.generation.likelihood import beginning
 from selfsup.generation.scoring import window
@@ -83,7 +85,7 @@ def write(
     Raises:
         ValueError: the prompt is empty without a token to begin with, or too long for what is to be written.
     """
-    ids = prompt_ids(tokenizer, prompt)
+    ids = prompt_ids(tokenizer, prompt, literal=is_ours(model.config))
     _check_room(len(ids), config.max_new_tokens, window(model, tokenizer))
     asked = torch.tensor([ids], device=model.device)
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -100,19 +102,68 @@ def write(
     return [text[before:] for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+def is_ours(config: PreTrainedConfig) -> bool:
+    """Whether a model is of this package, which reads a literal "[MASK]" as text; others may mean theirs."""
+    return config.model_type.startswith("selfsup_")
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, *, literal: bool = False) -> list[int]:
     """Token ids of a text that is to be gone on with: framed as the tokenizer does, but not ended.
 
+    Args:
+        tokenizer: of the model.
+        prompt: any text.
+        literal: the names of special tokens are text.
     Raises:
-        ValueError: there is no token, and none to begin with.
+        ValueError: there is no token that the tokenizer knows, and none to begin with; or the text is none.
     """
-    ids = list(tokenizer(prompt)["input_ids"]) if prompt else []
+    _check_text(prompt)
+    options = {"split_special_tokens": True} if literal else {}
+    ids = list(tokenizer(prompt, **options)["input_ids"]) if prompt else []
+    own = set(ids) - set(tokenizer.all_special_ids)
+    if prompt.strip() and tokenizer.unk_token_id in ids and not own:
+        raise ValueError(
+            f"a prompt that the tokenizer knows something of is wanted, but it knows no character of {prompt!r}: write "
+            "it in those that the model was trained on"
+        )
     while ids and ids[-1] in (tokenizer.eos_token_id, tokenizer.sep_token_id):
         ids.pop()
     ids = ids or beginning(tokenizer)
     if not ids:
         raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text: give it a word")
     return ids
+
+
+def unknown_note(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
+    """A line, with its end, on what of a prompt the model cannot see; empty where it sees all."""
+    _check_text(prompt)
+    number = list(tokenizer(prompt)["input_ids"]).count(tokenizer.unk_token_id) if prompt else 0
+    return f"{number} token(s) of the prompt stand for characters that the tokenizer does not know\n" if number else ""
+
+
+def read_prompts(file: Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        ValueError: there is none, or it is no text in UTF-8.
+    """
+    try:
+        lines = file.read_text("utf-8").removesuffix("\n").split("\n")  # splitlines() would cut at U+2028 too
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"prompts, one a line in UTF-8, are wanted, but {file} is no such text: byte {error.start} cannot be read"
+        ) from error
+    if lines == [""]:
+        raise ValueError(f"prompts, one a line, are wanted, but {file} is empty")
+    return lines
+
+
+def _check_text(prompt: str) -> None:
+    if broken := re.search("[\ud800-\udfff]", prompt):
+        raise ValueError(
+            f"text is wanted, but character {broken.start()} of the prompt (the first is 0) is half of one, "
+            f"{broken.group()!a}: leave it out"
+        )
 
 
 def _check_room(num_tokens: int, max_new_tokens: int, room: int | None) -> None:

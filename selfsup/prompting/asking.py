@@ -159,11 +159,13 @@ def report(
     """
     from selfsup.pictures.prompting import draw_shots
     from selfsup.prompting.shots import curve
-    from selfsup.training.command import refuse_training_run, start
+    from selfsup.training.command import refuse_other_results, refuse_training_run, start
 
     if output is None:
         raise ValueError("a folder for what is found is wanted: name it with --output, or ask about one --query.text")
     refuse_training_run(output)
+    if arguments:
+        refuse_other_results(output, arguments)
     data = read_task(task, choice if max_examples is None else replace(choice, max_held_out=max_examples), data_root)
     if not len(data.held_out):
         raise ValueError(f"examples to ask about are wanted, but none of {data.data.name} is held out: see --data")

@@ -96,10 +96,11 @@ class Respondent:
         """The answer with most tokens."""
         labels, words = self.wording.labels, self.wording.words
         bare = self.room.ids([words[label].strip() for label in labels])
-        if silent := [label for label, ids in zip(labels, bare, strict=True) if not ids]:
+        unknown = self.tokenizer.unk_token_id
+        if silent := [label for label, ids in zip(labels, bare, strict=True) if not set(ids) - {unknown}]:
             raise ValueError(
-                f"words of a label make one token or more, but {words[silent[0]]!r} of {silent[0]} makes none for this "
-                "tokenizer: choose others with --verbalisers"
+                f"words of a label make one token or more, but {words[silent[0]]!r} of {silent[0]} makes none that "
+                "this tokenizer knows: choose others with --verbalisers"
             )
         answers = self.room.ids([self.wording.answer(label) for label in labels])
         for (label, ids), (other, theirs) in combinations(zip(labels, answers, strict=True), 2):

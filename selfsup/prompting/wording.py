@@ -88,11 +88,17 @@ class Wording:
     def _check_template(self, task: Task) -> list[str]:
         template = self.prompt.template
         try:
-            fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
         except ValueError as error:
             raise ValueError(
                 f"the template {template!r} cannot be read ({error}): write roles as {{text}}, and other braces doubled"
             ) from error
+        fields = [name for name, *_ in parts]
+        if dressed := [name for name, form, conversion in parts if form or conversion]:
+            raise ValueError(
+                f"a template has its roles plain, as {{{dressed[0]}}}, but {template!r} says how to print "
+                f"{listed(dressed)}: leave out what stands behind : or !"
+            )
         objective = task.objective()
         roles = (*objective.roles, *objective.optional)
         if unknown := [name for name in fields if name not in roles]:

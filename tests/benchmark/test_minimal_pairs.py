@@ -174,10 +174,17 @@ def test_the_command(decoder, pretrained, tiny_text_folder, table, tmp_path, cap
         raise AssertionError("judged twice")
 
     monkeypatch.setattr(minimal_pairs, "open_scorer", refuse)
+    monkeypatch.setattr(minimal_pairs, "ngram_scorer", refuse)
     run(decoder, pretrained, **options)
     assert json.loads((tmp_path / "found" / "results.json").read_text()) == results
     with pytest.raises(AssertionError, match="judged twice"):
         run(decoder, **options, share="first")
+
+
+def test_a_text_for_n_grams_that_is_not_there_is_told_before_models_are_asked(decoder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(minimal_pairs, "judge_all", lambda *_, **__: pytest.fail("models were asked"))
+    with pytest.raises(ValueError, match="nowhere"):
+        run(decoder, data=table(), output=tmp_path / "found", ngram_corpus=str(tmp_path / "nowhere.txt"))
 
 
 def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, monkeypatch):

@@ -148,10 +148,12 @@ def test_of_nothing_calibration_makes_room_too(ask, gpt2):
 
 
 def test_words_that_are_no_words_for_a_model(ask, gpt2):
-    with pytest.raises(ValueError, match=r"'\\u200b' of green makes none for this tokenizer"):
+    with pytest.raises(ValueError, match=r"'\\u200b' of green makes none that this tokenizer knows"):
         ask(gpt2, verbalisers={"green": "\u200b"}).answer(QUERIES, [[]] * 3)
-    with pytest.raises(ValueError, match=r"'lilac' and 'mauve' are the same tokens, \[UNK\], for this tokenizer"):
-        ask(gpt2, verbalisers={"red": "lilac", "green": "mauve"})
+    with pytest.raises(ValueError, match="'lilac' of red makes none that this tokenizer knows"):
+        ask(gpt2, verbalisers={"red": "lilac"})
+    with pytest.raises(ValueError, match=r"'very lilac' and 'very mauve' are the same tokens, very, \[UNK\], for this"):
+        ask(gpt2, verbalisers={"red": "very lilac", "green": "very mauve"})
     notes = ask(gpt2, verbalisers={"red": "very red", "green": "very green"}).notes
     assert notes == [
         "'very red' and 'very green' begin with the same token, 'very': only what follows tells them apart"
