@@ -1,0 +1,79 @@
+"""Pictures as networks read them: their shape is checked, their pixels standardised, and they are cut into patches."""
+
+import torch
+from torch import Tensor, nn
+
+
+def check_pixels(config) -> None:
+    """Refuse a configuration whose pictures cannot be.
+
+    Raises:
+        ValueError: sizes below 1, or mean and standard deviation that fit no number of channels.
+    """
+    if config.image_size < 1 or config.num_channels < 1:
+        raise ValueError(
+            f"image_size and num_channels must be at least 1, but {config.image_size} and {config.num_channels} came"
+        )
+    for name in ("pixel_mean", "pixel_std"):
+        values = getattr(config, name)
+        if isinstance(values, list | tuple) and len(values) not in (1, config.num_channels):
+            raise ValueError(
+                f"{name} must be one number, or one for each of {config.num_channels} channels, but {len(values)} came"
+            )
+    if pixel_statistics(config)[1].min() <= 0:
+        raise ValueError(f"pixel_std must be above 0, but {config.pixel_std} came")
+
+
+def pixel_statistics(config) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the pixels, each (channels, 1, 1) in the type that models are made in."""
+    mean, std = (
+        torch.tensor(values, dtype=torch.get_default_dtype()).reshape(-1, 1, 1).repeat(config.num_channels, 1, 1)
+        for values in (config.pixel_mean, config.pixel_std)
+    )
+    return mean[: config.num_channels], std[: config.num_channels]
+
+
+class Pixels(nn.Module):
+    """Pixels in [0, 1] to standardised ones; mean and standard deviation belong to the model, not to the data.
+
+    Args:
+        config: of the model.
+        any_size: pictures of other sizes than `config.image_size` are read too.
+    """
+
+    def __init__(self, config, any_size: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.any_size = any_size
+        mean, std = pixel_statistics(config)
+        self.register_buffer("mean", mean, persistent=False)  # they are in the configuration
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(batch, channels, height, width) float in [0, 1] -> the same, standardised, in the type of the model.
+
+        Raises:
+            ValueError: another shape, or whole numbers.
+        """
+        self._check(pixel_values)
+        return ((pixel_values - self.mean) / self.std).to(self.mean.dtype)
+
+    def _check(self, pixel_values: Tensor) -> None:
+        channels, size = self.config.num_channels, self.config.image_size
+        sides = "height, width" if self.any_size else f"{size}, {size}"
+        wanted = f"pixel_values must be (batch, {channels}, {sides}), but"
+        if pixel_values.ndim != 4:
+            raise ValueError(
+                f"{wanted} {tuple(pixel_values.shape)} came: put axes in this order, and a batch around one"
+            )
+        if pixel_values.shape[1] != channels:
+            raise ValueError(
+                f"{wanted} {tuple(pixel_values.shape)} came: convert the pictures, or make a model with "
+                f"num_channels={pixel_values.shape[1]}"
+            )
+        if not self.any_size and pixel_values.shape[2:] != (size, size):
+            raise ValueError(f"{wanted} {tuple(pixel_values.shape)} came: resize the pictures to {size} x {size}")
+        if not pixel_values.is_floating_point():
+            raise ValueError(
+                f"pixel_values must be floating-point numbers in [0, 1], but {pixel_values.dtype} came: divide by 255"
+            )
