@@ -1,7 +1,6 @@
 """A convolutional network for pictures: its body, its use as a backbone, and the head that tells classes."""
 
 import math
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +188,8 @@ class ConvNetBackbone(BackboneMixin, ConvNetModel):
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__(config)
-        self.num_features = [config.channels[end - 1] for end in accumulate(config.stage_depths)]
+        ends = [sum(config.stage_depths[: number + 1]) for number in range(len(config.stage_depths))]
+        self.num_features = [config.channels[end - 1] for end in ends]
 
     @can_return_tuple
     @filter_output_hidden_states
