@@ -2,9 +2,9 @@
 
 import transformers
 
-from selfsup.models import convnet, encoder_decoder, text_decoder, text_encoder
+from selfsup.models import convnet, encoder_decoder, text_decoder, text_encoder, vit
 
-for _room in (text_encoder, text_decoder, encoder_decoder, convnet):  # a new model: its file, and its name here
+for _room in (text_encoder, text_decoder, encoder_decoder, convnet, vit):  # a new model: its file, and its name here
     _classes = {auto: getattr(_room, name) for auto, name in _room.AUTO_CLASSES.items()}
     _config = _classes.pop("AutoConfig")
     _config.register_for_auto_class("AutoConfig")  # so that `save_pretrained` copies the code beside the weights

@@ -77,3 +77,77 @@ class Pixels(nn.Module):
             raise ValueError(
                 f"pixel_values must be floating-point numbers in [0, 1], but {pixel_values.dtype} came: divide by 255"
             )
+
+
+def to_patches(pixels: Tensor, patch_size: int) -> Tensor:
+    """Cut pictures into patches, row by row.
+
+    Args:
+        pixels: (batch, channels, height, width), both sides multiples of `patch_size`.
+        patch_size: height and width of a patch.
+    Returns:
+        (batch, patches, channels * patch_size ** 2); in a patch a channel after the other, each row by row.
+    """
+    batch, channels, height, width = pixels.shape
+    cut = pixels.reshape(batch, channels, height // patch_size, patch_size, width // patch_size, patch_size)
+    return cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * patch_size**2)
+
+
+def to_pixels(patches: Tensor, num_channels: int) -> Tensor:
+    """Put square pictures together again.
+
+    Args:
+        patches: (batch, patches, channels * patch_size ** 2), as `to_patches` gives them.
+        num_channels: of the pictures.
+    Returns:
+        (batch, channels, height, width).
+    """
+    batch, count, size = patches.shape
+    side, patch_size = round(count**0.5), round((size / num_channels) ** 0.5)
+    cut = patches.reshape(batch, side, side, num_channels, patch_size, patch_size)
+    return cut.permute(0, 3, 1, 4, 2, 5).reshape(batch, num_channels, side * patch_size, side * patch_size)
+
+
+def patch_targets(config, pixel_values: Tensor) -> Tensor:
+    """What a model of hidden patches is to guess: standardised pixels, with `config.normalise_patches` each patch by
+    its own mean and deviation.
+
+    Args:
+        config: of the model.
+        pixel_values: (batch, channels, height, width) float in [0, 1].
+    Returns:
+        (batch, patches, patch pixels).
+    Source:
+        He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners", section 3 (per-patch normalisation).
+    """
+    mean, std = (values.to(pixel_values) for values in pixel_statistics(config))
+    patches = to_patches((pixel_values - mean) / std, config.patch_size)
+    if not getattr(config, "normalise_patches", False):
+        return patches
+    own_mean, own_std = _patch_statistics(patches)
+    return (patches - own_mean) / own_std
+
+
+def reconstruct(config, logits: Tensor, pixel_values: Tensor) -> Tensor:
+    """Guesses as pictures, which may leave [0, 1]; the inverse of `patch_targets`.
+
+    Args:
+        config: of the model.
+        logits: (batch, patches, patch pixels).
+        pixel_values: (batch, channels, height, width) true pictures; read only for the mean and deviation of patches,
+            where the model does not guess them (`config.normalise_patches`).
+    Returns:
+        (batch, channels, height, width).
+    """
+    mean, std = (values.to(pixel_values) for values in pixel_statistics(config))
+    patches = logits.to(pixel_values)
+    if getattr(config, "normalise_patches", False):
+        own_mean, own_std = _patch_statistics(to_patches((pixel_values - mean) / std, config.patch_size))
+        patches = patches * own_std + own_mean
+    return to_pixels(patches, config.num_channels) * std + mean
+
+
+def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every patch, each (batch, patches, 1); a patch of one colour has almost none."""
+    variance, mean = torch.var_mean(patches, dim=-1, correction=0, keepdim=True)
+    return mean, (variance + 1e-6).sqrt()

@@ -27,8 +27,9 @@ OPTIONS = {
         "sliding_layers": "alternating",
         "attention_activation": "relu",
     },
+    "patches": {"position_type": "rotary", "window": 1, "pooling": "class", "qk_norm": True},
 }
-PICTURES = {"image_size": 8, "channels": (4, 8), "stage_depths": (1, 1), "num_channels": 1}
+PICTURES = {"image_size": 8, "channels": (4, 8), "stage_depths": (1, 1), "patch_size": 4}
 ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names}
 FILES = sorted(Path(selfsup.models.__path__[0]).glob("[!_]*.py"))
 
@@ -85,7 +86,7 @@ def test_saves_loads_and_opens(module, auto, name, options, tiny_config, tmp_pat
     kind = getattr(importlib.import_module(module), name)
     config = config_for(kind, tiny_config)
     if not all(hasattr(config, field) for field in OPTIONS[options]):
-        pytest.skip("these options are the text encoder's")
+        pytest.skip("these options are those of other models")
     choose(config, options)
     model = kind(config).eval()
     model.save_pretrained(tmp_path)
