@@ -20,7 +20,8 @@ def check_pixels(config) -> None:
             raise ValueError(
                 f"{name} must be one number, or one for each of {config.num_channels} channels, but {len(values)} came"
             )
-    if pixel_statistics(config)[1].min() <= 0:
+    stds = config.pixel_std if isinstance(config.pixel_std, list | tuple) else [config.pixel_std]
+    if min(stds) <= 0:
         raise ValueError(f"pixel_std must be above 0, but {config.pixel_std} came")
 
 

@@ -90,9 +90,14 @@ class PatchTransformerConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
 
-def check_width(hidden_size: int, num_attention_heads: int, position_type: str) -> None:
+def check_width(hidden_size: int, num_attention_heads: int, position_type: str, *, before: str = "") -> None:
     """Refuse a width that does not divide into heads, or into waves of rows and of columns.
 
+    Args:
+        hidden_size: the width.
+        num_attention_heads: heads that share it.
+        position_type: what else it is divided for.
+        before: what the names of the first two begin with in the configuration.
     Raises:
         ValueError: says what it should be a multiple of.
     """
@@ -100,6 +105,6 @@ def check_width(hidden_size: int, num_attention_heads: int, position_type: str) 
     step = steps.get(position_type, 4 * num_attention_heads)
     if hidden_size % step:
         raise ValueError(
-            f"hidden_size must be a multiple of {step} with {num_attention_heads} heads and position_type="
+            f"{before}hidden_size must be a multiple of {step} with {num_attention_heads} heads and position_type="
             f'"{position_type}", but {hidden_size} came: try {max(1, round(hidden_size / step)) * step}'
         )

@@ -191,6 +191,10 @@ for folder, auto in pictures:
     for i, value in enumerate(model(expected["pixel_values"]).to_tuple()):
         value = value[0] if isinstance(value, tuple) else value
         torch.testing.assert_close(value, expected[f"{folder}.{i}"], atol=1e-6, rtol=0)
+    if auto == "AutoModelForPreTraining":  # and opens under the other heads
+        head = transformers.AutoModelForImageClassification.from_pretrained(f"{root}/{folder}", trust_remote_code=True)
+        for name, value in head.encoder.state_dict().items():
+            assert torch.equal(value, model.encoder.state_dict()[name]), name
 guess = transformers.pipeline("fill-mask", f"{root}/AutoModelForMaskedLM", trust_remote_code=True)
 answers = guess("The miller sold the [MASK].", top_k=384)
 assert abs(sum(answer["score"] for answer in answers) - 1) < 1e-3
