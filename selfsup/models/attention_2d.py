@@ -1,5 +1,7 @@
 """Attention on a picture by relative position, and the weights with which it is a convolution."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -57,7 +59,7 @@ class RelativeAttention2d(nn.Module):
     def scores(self, maps: Tensor, framed: Tensor) -> Tensor:
         """How much each place (query) looks at each place of the framed map (key): (batch or 1, heads, places, framed
         places)."""
-        queries, keys = places(*maps.shape[2:], device=maps.device), places(*framed.shape[2:], device=maps.device)
+        queries, keys = places(maps.shape[2:], maps.device), places(framed.shape[2:], maps.device)
         displacement = (keys - self.frame)[None] - queries[:, None]  # (places, framed places, 2)
         distance = (displacement - self.centre[:, None, None]).square().sum(dim=-1)
         scores = (-self.sharpness[:, None, None] * distance)[None]
@@ -77,9 +79,9 @@ def as_tokens(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
 
 
-def places(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Row and column of every place, (places, 2) int64, row by row."""
-    return torch.cartesian_prod(torch.arange(height, device=device), torch.arange(width, device=device))
+def places(sides: Sequence[int], device: torch.device) -> Tensor:
+    """Row and column of every place of a map of this height and width, (places, 2) int64, row by row."""
+    return torch.cartesian_prod(*(torch.arange(side, device=device) for side in sides))
 
 
 @torch.no_grad()
@@ -112,7 +114,7 @@ def as_convolution(convolution: nn.Conv2d) -> RelativeAttention2d:
         bias=convolution.bias is not None, frame=max(reach) // 2 if zeros else 0,
     ).to(matrices)  # fmt: skip
     steps = torch.tensor(dilation, device=matrices.device)
-    attention.centre.copy_(places(*kernel, device=matrices.device) * steps - torch.tensor(reach).to(steps) / 2)
+    attention.centre.copy_(places(kernel, matrices.device) * steps - torch.tensor(reach).to(steps) / 2)
     attention.sharpness.fill_(SHARPNESS)
     identity = torch.eye(min(in_channels, out_channels)).to(matrices).expand(num_heads, -1, -1)
     value, output = (identity, matrices) if in_channels <= out_channels else (matrices, identity)

@@ -1,5 +1,7 @@
 """Normalisation of feature maps by name: of what a layer gives, or of the weights of its convolution."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
@@ -28,6 +30,7 @@ class BatchRenorm2d(nn.BatchNorm2d):
         algorithm 1. As in torch's batch normalisation, the average is of variances (unbiased ones), not of deviations.
     """
 
+    momentum: float
     num_batches_tracked: Tensor
     running_mean: Tensor
     running_var: Tensor
@@ -107,7 +110,7 @@ def normalise(config, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def normalise_weights(config, convolution: nn.Conv2d) -> nn.Conv2d:
+def normalise_weights(config, convolution: nn.Conv2d) -> nn.Module:
     """The convolution, its weights parametrised by torch where `config.normalisation` is one of weights.
 
     "weight": a length of every output channel's weights, and their direction; "spectral": weights over their largest
@@ -141,7 +144,7 @@ def start_convolution(convolution: nn.Conv2d) -> None:
     if not hasattr(convolution, "parametrizations"):
         init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         return
-    parts = convolution.parametrizations.weight  # type: ignore[union-attr]
+    parts: Any = convolution.parametrizations.weight  # type: ignore[union-attr]
     if hasattr(parts, "original0"):  # lengths and directions of weight normalisation
         init.kaiming_normal_(parts.original1, nonlinearity="relu")
         init.copy_(parts.original0, parts.original1.flatten(1).norm(dim=1).view_as(parts.original0))

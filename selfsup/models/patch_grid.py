@@ -40,9 +40,10 @@ class PatchGrid(nn.Module):
             chosen = self.visible if places is None else self.visible[places[:, :, None], places[:, None, :]]
             mask = chosen[None, None] if places is None else chosen[:, None]
         if self.config.position_type == "rotary":
-            turns = tuple(
+            cosine, sine = (
                 table[None, None] if places is None else table[places][:, None] for table in (self.cosine, self.sine)
             )
+            turns = cosine, sine
         return mask, turns
 
 
@@ -61,7 +62,7 @@ def grid_tables(config) -> dict[str, Tensor]:
     side = config.image_size // config.patch_size
     rows, columns = (axis.flatten() for axis in torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
     has_class = int(config.pooling == "class")
-    tables = {}
+    tables: dict[str, Tensor] = {}
     if config.position_type == "rotary":
         width = config.hidden_size // config.num_attention_heads // 2
         turns = torch.cat([angles(axis, width, config.rope_base) for axis in (rows, columns)], dim=-1)

@@ -42,6 +42,9 @@ class Pixels(nn.Module):
         any_size: pictures of other sizes than `config.image_size` are read too.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config, any_size: bool = False) -> None:
         super().__init__()
         self.config = config

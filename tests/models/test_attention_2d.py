@@ -1,6 +1,7 @@
 """Attention that is a convolution, and attention on a picture beside sums written out."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from torch import nn
 from selfsup.models.attention_2d import SHARPNESS, RelativeAttention2d, as_convolution
 
 
-def pair(seed: int = 0, **fields):
-    torch.manual_seed(seed)
-    return nn.Conv2d(**{"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": "same"} | fields)
+def convolution_of(**fields: Any) -> Any:
+    """A convolution with fresh weights."""
+    torch.manual_seed(0)
+    usual: dict[str, Any] = {"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": "same"}
+    return nn.Conv2d(**usual | fields)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def pair(seed: int = 0, **fields):
 )
 def test_attention_equals_the_convolution(fields):
     """Everywhere, at the border too, for zeros around the picture and for a border that is repeated."""
-    convolution = pair(**fields)
+    convolution = convolution_of(**fields)
     maps = torch.randn(2, convolution.in_channels, 7, 6)
     attention = as_convolution(convolution)
     assert len(attention.centre) == convolution.kernel_size[0] * convolution.kernel_size[1]
@@ -39,7 +42,7 @@ def test_attention_equals_the_convolution(fields):
 
 
 def test_without_a_frame_it_equals_zero_padding_in_the_interior_alone():
-    convolution = pair(kernel_size=5)
+    convolution = convolution_of(kernel_size=5)
     attention = as_convolution(convolution)
     attention.frame = 0
     maps = torch.randn(2, 3, 9, 9)
@@ -50,7 +53,7 @@ def test_without_a_frame_it_equals_zero_padding_in_the_interior_alone():
 
 def test_less_sharp_heads_look_at_neighbours_too():
     """With sharpness a the difference falls as exp(-a), the weight of the four nearest neighbours."""
-    convolution, maps = pair(), torch.randn(1, 3, 8, 8)
+    convolution, maps = convolution_of(), torch.randn(1, 3, 8, 8)
     attention = as_convolution(convolution)
     errors = []
     for sharpness in (3.0, 6.0, 9.0):
@@ -78,7 +81,7 @@ def test_scores_are_the_quadratic_encoding_of_the_paper():
 
 def test_content_beside_position_by_hand():
     torch.manual_seed(0)
-    layer = RelativeAttention2d(2, 3, num_heads=2, head_size=4, content=True, frame=1)
+    layer: Any = RelativeAttention2d(2, 3, num_heads=2, head_size=4, content=True, frame=1)
     maps = torch.randn(1, 2, 2, 3)
     out = layer(maps)
     framed = nn.functional.pad(maps, [1] * 4)[0].flatten(1).T
@@ -97,7 +100,7 @@ def test_content_beside_position_by_hand():
 
 
 def test_the_weights_are_copies_in_the_type_of_the_convolution():
-    convolution = pair().double()
+    convolution = convolution_of().double()
     attention = as_convolution(convolution)
     before = copy.deepcopy(convolution.state_dict())
     assert {parameter.dtype for parameter in attention.parameters()} == {torch.float64}
@@ -123,4 +126,4 @@ def test_the_weights_are_copies_in_the_type_of_the_convolution():
 )
 def test_other_convolutions_are_refused(fields, said):
     with pytest.raises(ValueError, match=said):
-        as_convolution(pair(**fields))
+        as_convolution(convolution_of(**fields))

@@ -1,6 +1,7 @@
 """The convolutional network: its receptive fields, its parts by hand, its backbone, and what it refuses."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from selfsup.models.convnet import ConvNetBackbone, ConvNetForImageClassificatio
 from selfsup.models.convnet_config import ConvNetConfig
 from selfsup.models.receptive_field import receptive_field
 
-SMALL = {"image_size": 12, "channels": (4, 8), "stage_depths": (1, 1)}
+SMALL: dict[str, Any] = {"image_size": 12, "channels": (4, 8), "stage_depths": (1, 1)}
 
 
 def rows(fields):
@@ -95,11 +96,11 @@ def test_a_plain_network_is_what_torch_makes_of_the_same_layers():
 
 def test_a_residual_stage_adds_what_entered_it():
     """With weights of 0 only the shortcut is left: nothing done to it, or a convolution of 1 x 1."""
-    same, wider = ConvNetConfig(num_channels=4, channels=(4, 4), stage_depths=(2,), normalisation="none"), None
+    same = ConvNetConfig(num_channels=4, channels=(4, 4), stage_depths=(2,), normalisation="none")
     wider = ConvNetConfig(num_channels=4, channels=(4, 6), stage_depths=(2,), normalisation="none", strides=(1, 2))
     entered = torch.rand(2, 4, 9, 9)
     for config in (same, wider):
-        stage = Stage(config, 0)
+        stage: Any = Stage(config, 0)
         nn.init.zeros_(stage.layers[1].convolution.weight)
         nn.init.zeros_(stage.layers[1].convolution.bias)
         around = entered if config is same else stage.shortcut.convolution(entered)
@@ -112,7 +113,8 @@ def test_separable_layers_mix_places_channel_by_channel():
     dense, separable = (ConvNetConfig(**SMALL, separable=flag, residual=False) for flag in (False, True))
     counts = [ConvNetModel(config).num_parameters() for config in (dense, separable)]
     assert counts[0] - counts[1] == 9 * 4 * 8 - (9 * 4 + 4 * 8)
-    layer = ConvNetModel(separable).stages[1].layers[0]
+    model: Any = ConvNetModel(separable)
+    layer = model.stages[1].layers[0]
     maps = torch.rand(1, 4, 6, 6)
     other = maps.clone()
     other[:, 2] += 1

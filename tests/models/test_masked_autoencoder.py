@@ -1,6 +1,7 @@
 """The masked autoencoder: what its encoder reads, what its decoder gets, and what is left when it is thrown away."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,18 +17,18 @@ from selfsup.models.pixels import patch_targets
 from selfsup.models.vit import PatchTransformerForImageClassification
 from selfsup.models.vit_config import PatchTransformerConfig
 
-SMALL = {"image_size": 12, "patch_size": 3, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 32, "initializer_range": 0.3}  # fmt: skip
-DECODER = {"decoder_hidden_size": 8, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 1,
+SMALL: dict[str, Any] = {"image_size": 12, "patch_size": 3, "hidden_size": 16, "num_hidden_layers": 2,
+                         "num_attention_heads": 2, "intermediate_size": 32, "initializer_range": 0.3}  # fmt: skip
+DECODER: dict[str, Any] = {"decoder_hidden_size": 8, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 1,
            "decoder_intermediate_size": 16}  # fmt: skip
-SHAPES = [
+SHAPES: list[dict[str, Any]] = [
     {},
     {"position_type": "sinusoidal", "normalise_patches": True},
     {"position_type": "rotary", "window": 1, "pooling": "class"},
 ]
 
 
-def made(**fields):
+def made(**fields: Any) -> Any:
     torch.manual_seed(0)
     return MaskedAutoencoderForPreTraining(MaskedAutoencoderConfig(**SMALL | DECODER | fields)).eval()
 

@@ -1,5 +1,7 @@
 """Normalisations: by hand, beside torch's batch normalisation, and through saving and loading."""
 
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,9 +14,8 @@ from selfsup.models.normalisation import BatchRenorm2d, normalise
 NAMES = ["batch", "batch_renorm", "layer", "instance", "group", "weight", "spectral", "none"]
 
 
-def tiny(name, **fields):
-    small = {"image_size": 8, "channels": (4, 8), "stage_depths": (1, 1), "norm_groups": 2}
-    return ConvNetConfig(**small | fields, normalisation=name)
+def tiny(name):
+    return ConvNetConfig(image_size=8, channels=(4, 8), stage_depths=(1, 1), norm_groups=2, normalisation=name)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def maps():
     ],
 )
 def test_mean_and_deviation_over_the_axes_of_the_name(name, shape, axes, maps):
-    norm = normalise(tiny(name), 4)
+    norm: Any = normalise(tiny(name), 4)
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
         norm.bias.copy_(torch.tensor([0.5, 0.0, 0.0, -1.0]))
@@ -104,7 +105,7 @@ class TestBatchRenorm:
             BatchRenorm2d(4, steps=steps, limits=limits)
 
 
-def convolutions(model):
+def convolutions(model) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
@@ -149,7 +150,7 @@ def test_what_a_checkpoint_lacks_starts_fresh(name, tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     kept = {key: value for key, value in weights.items() if "stages.1" not in key}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    opened = ConvNetModel.from_pretrained(tmp_path)
+    opened: Any = ConvNetModel.from_pretrained(tmp_path)
     for key, value in opened.state_dict().items():
         assert torch.equal(value, weights[key]) if key in kept else value.isfinite().all()
     layer = opened.stages[1].layers[0].convolution
