@@ -16,6 +16,7 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .convnet_config import AUTO_MAP, ConvNetConfig
+from .dropout import Dropout
 from .normalisation import has_bias, normalise, normalise_weights, start_convolution
 from .pixels import Pixels, pixel_statistics
 from .receptive_field import at, layers, receptive_field
@@ -213,7 +214,7 @@ class ConvNetForImageClassification(ConvNetPreTrainedModel):
         self.num_labels = config.num_labels
         self.encoder = ConvNetModel(config)
         places = receptive_field(config)[-1].units ** 2 if config.head == "flatten" else 1
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.channels[-1] * places, config.num_labels)
         self.post_init()
 

@@ -13,6 +13,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SelfAttention
 from .blocks import Block, narrows
+from .dropout import Dropout
 from .patch_grid import PatchGrid, grid_tables
 from .pixels import Pixels, patch_targets, pixel_statistics, to_patches
 from .vit_config import AUTO_MAP, PatchTransformerConfig
@@ -96,7 +97,7 @@ class PatchStack(PatchTransformerPreTrainedModel):
             self.position_embeddings = nn.Embedding(num_patches(config), config.hidden_size)
         if config.pooling == "class":
             self.class_embedding = nn.Parameter(torch.zeros(config.hidden_size))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
 
@@ -169,7 +170,7 @@ class PatchTransformerForImageClassification(PatchTransformerPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.encoder = self.body_class(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
