@@ -230,6 +230,12 @@ class TestParallel:
             with pytest.raises(ValueError, match="this one writes all tokens at once: leave them out"):
                 parallel(TEXTS, **options)
 
+    def test_it_fills_no_masks(self, parallel, tmp_path):
+        export(parallel.model, parallel.tokenizer, tmp_path / "model")
+        said = "hidden words of a text is wanted, but .*model writes a text for another: use scripts/predict.py"
+        with pytest.raises(ValueError, match=said):
+            script("fill_masks").main(str(tmp_path / "model"))
+
 
 class TestCommands:
     def test_a_file_of_texts_is_read_and_written(self, folder, translator, tmp_path):
