@@ -121,8 +121,7 @@ def summary(
         did best on its slice of training, and `signatures`, the settings of metrics by their names.
     """
     tallies = np.stack([score.tallies(trial.conclusions, material.held_out) for trial in trials])
-    references = [score.objective.reference(example) for example in material.held_out]
-    without = score.metrics[0].tallies(plain[1], references).sum(axis=0)
+    without = score.of_guesses(plain[1], material.held_out).sum(axis=0)
     metric = score.metrics[0].main
     chosen = [best_of(trial.curve) for trial in trials]
     merits = [line.get(f"slice_{metric}", -line["train_loss"]) for line in chosen]

@@ -93,7 +93,7 @@ def run_trial(
         "precision": accelerator.mixed_precision,
         "labels": list(labels),
         "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
-        "metrics": _told(repr(task.metrics)),
+        "metrics": _told(repr((*task.source_metrics, *task.metrics))),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),

@@ -71,6 +71,9 @@ class Sari(TallyMetric):
         names = ("sari_kept", "sari_deleted", "sari_added")
         return {"sari": parts.mean(axis=-1)} | {name: parts[..., place] for place, name in enumerate(names)}
 
+    def signature(self) -> str:
+        return f"tok:13a|case:lc|orders:1-{ORDER}|counts:summed|kept:f1|deleted:precision|added:f1"
+
     def _words(self, text: str) -> list[str]:
         return self.tokenizer(text.lower()).split()
 

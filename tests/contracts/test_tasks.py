@@ -114,10 +114,16 @@ def test_an_example_goes_from_the_table_to_the_figure(task, tiny_tokenizer, tiny
             objective.conclude(example, [next(predictions) for _ in some])
             for example, some in zip(examples, parts, strict=True)
         ]
-        scored, references = map(objective.scored, concluded), map(objective.reference, examples)
-        pairs = {"predictions": list(scored), "references": list(references)}
-        for make in task.metrics:
+        scored = [objective.scored(conclusion) for conclusion in concluded]
+        answers = [objective.reference(example) for example in examples]
+        beside = [
+            {"source": objective.source(example), "targets": [answer]}
+            for example, answer in zip(examples, answers, strict=True)
+            if task.source_metrics
+        ]
+        pairs = [(make, answers) for make in task.metrics] + [(make, beside) for make in task.source_metrics]
+        for make, references in pairs:
             metric = make()
             assert isinstance(metric, TallyMetric)
-            figure = metric.compute(**pairs)[metric.main]
+            figure = metric.compute(predictions=scored, references=references)[metric.main]
             assert figure == pytest.approx(1) if best else -1 <= figure < 1
