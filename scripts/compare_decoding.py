@@ -31,25 +31,29 @@ def main(
     """
     import torch
     from tqdm import tqdm
+    from transformers.utils import logging
 
     from selfsup.benchmark import decoding as bench
     from selfsup.examples import read_task
     from selfsup.predicting.translating import open_writer
 
+    logging.disable_progress_bar()
     torch.set_num_threads(threads)
     found, asked = load_task(task, TASKS), {}
-    examples, objective = read_task(found, data, data_root).held_out.examples, found.objective()
-    sources, references = ([side(row) for row in examples] for side in (objective.source, objective.target))
+    bench.sides_of(found, [])  # before anything is read
+    examples = read_task(found, data, data_root).held_out.examples
+    sources, references = bench.sides_of(found, examples)
     for name in models:
         network, words = open_writer(name, trust_remote_code=trust_remote_code)
-        asked |= bench.ways_of(network.to(torch.bfloat16 if bf16 else torch.float32), words, sources, ways)
-    done = bench.write_all(asked, ways)
-    for _ in tqdm(done, "all targets", total=len(asked) * ways.laps, unit="way", leave=False):
+        asked[name] = bench.ways_of(network.to(torch.bfloat16 if bf16 else torch.float32), words, sources, ways)
+    named = bench.told_apart(asked)
+    done = bench.write_all(named, ways)
+    for _ in tqdm(done, "all targets", total=len(named) * ways.laps, unit="way", leave=False):
         pass
-    result, signature = bench.figures(asked, sources, references)
+    result, signature = bench.figures(named, sources, references)
     print(f"{bench.report(result, signature)}\n{len(sources):,} sentences, {threads} threads, bf16: {bf16}")
     kept = {"models": models, "signature": signature, "bf16": bf16, **asdict(ways), "found": result}
-    bench.keep(asked, kept, examples, output, title=f"{task}: ways to write")
+    bench.keep(named, kept, examples, output, title=f"{task}: ways to write")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,9 @@ from selfsup.generation.parallel import mask_predict
 from selfsup.metrics import Bleu, Chrf
 from selfsup.metrics.bootstrap import bootstrap
 from selfsup.objectives.objective import Example
+from selfsup.objectives.sequences import Sequences
 from selfsup.predicting.translating import is_parallel, read_source
+from selfsup.task import Task
 from selfsup.training.summary import table
 
 Interval = tuple[float, float, float]  # mean, low, high
@@ -68,6 +71,18 @@ class Way:
     seconds: list[float] = field(default_factory=list)
 
 
+def sides_of(task: Task, examples: Sequence[Example]) -> tuple[list[str], list[str]]:
+    """Sources and targets of examples.
+
+    Raises:
+        ValueError: the task is not from text to text.
+    """
+    objective = task.objective()
+    if not isinstance(objective, Sequences):
+        raise ValueError(f"a task from text to text is wanted, but {task.name} is none: name another, like translation")
+    return [objective.source(example) for example in examples], [objective.target(example) for example in examples]
+
+
 def ways_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], config: DecodingConfig
 ) -> dict[str, Way]:
@@ -89,13 +104,35 @@ def ways_of(
 
     def filling(rounds: int) -> Callable[[Sequence[list[int]]], list[list[int]]]:
         return lambda rows: mask_predict(
-            model, tokenizer, rows, rounds=rounds, lengths=config.lengths, batch_size=config.batch_size
+            model,
+            tokenizer,
+            rows,
+            rounds=rounds,
+            lengths=config.lengths,
+            max_new_tokens=config.max_new_tokens,
+            batch_size=config.batch_size,
         )
 
     if is_parallel(model.config):
         return {f"mask-predict, T = {n}": Way(filling(n), tokenizer, sources) for n in config.rounds}
     names = {beams: "greedy" if beams == 1 else f"{beams} beams" for beams in config.beams}
     return {name: Way(searching(beams), tokenizer, sources) for beams, name in names.items()}
+
+
+def told_apart(ways: Mapping[str, Mapping[str, Way]]) -> dict[str, Way]:
+    """The ways of all models in one.
+
+    Args:
+        ways: by the name of their model, then as `ways_of` calls them.
+    Returns:
+        the same by their own name; where two models have one of that name, with the name of the model before it.
+    """
+    times = Counter(name for some in ways.values() for name in some)
+    return {
+        name if times[name] == 1 else f"{model}: {name}": way
+        for model, some in ways.items()
+        for name, way in some.items()
+    }
 
 
 def write_all(ways: Mapping[str, Way], config: DecodingConfig) -> Iterator[str]:
@@ -116,8 +153,8 @@ def write_all(ways: Mapping[str, Way], config: DecodingConfig) -> Iterator[str]:
 def figures(
     ways: Mapping[str, Way], sources: Sequence[str], references: Sequence[str]
 ) -> tuple[dict[str, dict[str, Interval]], str]:
-    """By way: BLEU and chrF (0-1), length over that of the references, and sentences a second; each a mean with its
-    interval: over sentences (95 %), but of seconds the least and the most.
+    """By way: BLEU and chrF (0-1), length over that of the references, seconds for all and sentences a second; each
+    a mean with its interval: over sentences (95 %), but of seconds the least and the most.
 
     Returns:
         the figures, and sacrebleu's signature.
@@ -132,31 +169,35 @@ def figures(
             "length": (float(tallies[:, 0].sum() / tallies[:, 1].sum()),) * 3,
         }
         if name in ways:
-            rates = [len(sources) / seconds for seconds in ways[name].seconds]
-            found[name]["sentences/s"] = (float(np.mean(rates)), min(rates), max(rates))
+            seconds = ways[name].seconds
+            rates = [len(sources) / lap for lap in seconds]
+            for what, values in (("seconds", seconds), ("sentences/s", rates)):
+                found[name][what] = (float(np.mean(values)), min(values), max(values))
     return found, bleu.signature()
 
 
 def report(found: Mapping[str, Mapping[str, Interval]], signature: str) -> str:
     """The table."""
-    rows: list[tuple[str, ...]] = [("", "BLEU (95 %)", "chrF (95 %)", "length", "sentences/s")]
+    rows: list[tuple[str, ...]] = [("", "BLEU (95 %)", "chrF (95 %)", "length", "seconds", "sentences/s")]
     for name, of_way in found.items():
         scores = [f"{100 * m:.1f}  ({100 * low:.1f} to {100 * high:.1f})" for m, low, high in
                   (of_way["BLEU"], of_way["chrF"])]  # fmt: skip
-        speed = f"{of_way['sentences/s'][0]:.1f}" if "sentences/s" in of_way else ""
-        rows.append((name, *scores, f"{of_way['length'][0]:.2f}", speed))
+        speed = [f"{of_way[what][0]:.1f}" if what in of_way else "" for what in ("seconds", "sentences/s")]
+        rows.append((name, *scores, f"{of_way['length'][0]:.2f}", *speed))
     return f"{table(rows)}\n\nsignature {signature}"
 
 
 def keep(
     ways: Mapping[str, Way], results: Mapping[str, Any], examples: Sequence[Example], folder: Path, *, title: str
 ) -> None:
-    """Write results.json, every target beside its example in targets.jsonl, and the figures as ways.png."""
-    from selfsup.pictures.comparison import draw_intervals  # here: matplotlib takes seconds, and --help draws nothing
+    """Write results.json, every target beside its example in targets.jsonl, and BLEU against speed as ways.png."""
+    from selfsup.pictures.tradeoff import draw_tradeoff  # here: matplotlib takes seconds, and --help draws nothing
 
     found = results["found"]
-    panels = {what: {name: of[what] for name, of in found.items() if what in of} for what in ("BLEU", "sentences/s")}
-    draw_intervals(panels, folder / "ways.png", title=title)
+    hundredths = {name: tuple(100 * side for side in of["BLEU"]) for name, of in found.items()}
+    points = {name: (found[name]["sentences/s"], hundredths[name]) for name in ways}
+    draw_tradeoff(points, folder / "ways.png", title=title, across="sentences a second", up="BLEU",
+                  level=(COPIED, hundredths[COPIED][0]))  # fmt: skip
     rows = zip(examples, *(way.targets for way in ways.values()), strict=True)
     lines = [json.dumps({**row, **dict(zip(ways, said, strict=True))}, ensure_ascii=False) for row, *said in rows]
     (folder / "targets.jsonl").write_text("".join(line + "\n" for line in lines), "utf-8")
