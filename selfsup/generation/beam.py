@@ -114,6 +114,7 @@ def beam_search(
     """
     rows = _rows(sources, attention_mask)
     rules = Rules.of(model)
+    rules.check_runs()
     prefixes = _prefixes(prefix, len(rows))
     if not model.config.is_encoder_decoder:
         rows, prefixes = [[*row, *before] for row, before in zip(rows, prefixes, strict=True)], prefixes

@@ -146,6 +146,7 @@ class SequenceReward(SequenceToSequence):
         """
         rows, device = len(batch["input_ids"]), batch["input_ids"].device
         rules = Rules.of(model)
+        rules.check_runs()
         chance = [torch.Generator().manual_seed(key) for key in batch["noise_key"].tolist()]
         mask = real_tokens(batch).long()
         source = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=mask)

@@ -8,12 +8,13 @@ import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration
 
+from selfsup.data.collate import collate
 from selfsup.examples import DataChoice
 from selfsup.finetuning.learner import Learner
 from selfsup.finetuning.material import open_material
 from selfsup.generation.beam import BeamConfig, beam_search
 from selfsup.models.encoder_decoder import TextEncoderDecoderForMaskedLM, TextEncoderDecoderForSeq2SeqLM
-from selfsup.objectives import SequenceToSequence
+from selfsup.objectives import SequenceReward, SequenceToSequence
 from selfsup.predicting.translating import Translator
 from selfsup.task import DataSet, Task
 
@@ -85,6 +86,18 @@ def test_a_setting_outside_the_vocabulary_is_refused(tiny_tokenizer, name):
     translate = partial(Translator(model, tiny_tokenizer), "A song.", beams=2, max_new_tokens=3)
     for write in (translate, partial(beam_search, model, [[5, 6]], BeamConfig(beams=2, max_new_tokens=3))):
         with pytest.raises(ValueError, match=f"token ids of 0 to 383 are wanted, but {said}: correct it"):
+            write()
+
+
+def test_bad_words_of_several_tokens_are_for_generate_alone(tiny_tokenizer):
+    model = bart(tiny_tokenizer)
+    model.generation_config.bad_words_ids = [[5], [7, 8]]
+    assert Translator(model, tiny_tokenizer)("A song.", beams=2, max_new_tokens=3) is not None
+    objective = SequenceReward(max_new_tokens=3)
+    objective.bind(tiny_tokenizer, model.config)
+    batch = collate([[objective.encode(GOOD[0])]], padding=objective.padding) | {"noise_key": torch.tensor([1])}
+    for write in (partial(beam_search, model, [[5, 6]]), partial(objective.write, model, batch)):
+        with pytest.raises(ValueError, match=r"bad words of one token each are wanted, but .* has \[7, 8\]"):
             write()
 
 
