@@ -85,8 +85,9 @@ def test_two_models_of_one_kind_are_told_apart(tiny_tokenizer):
 
 def test_sides_are_those_of_the_task():
     parsing, sentiment = (load_task(name, Path(__file__).parents[2] / "tasks") for name in ("parsing", "sentiment"))
-    example = {"words": ["It", "rained"], "heads": [2, 0], "relations": ["nsubj", "root"]}
-    assert sides_of(parsing, [example]) == (["It rained"], [write_tree(*example.values())])
+    words, heads, relations = ["It", "rained"], [2, 0], ["nsubj", "root"]
+    example = {"words": words, "heads": heads, "relations": relations}
+    assert sides_of(parsing, [example]) == (["It rained"], [write_tree(words, heads, relations)])
     with pytest.raises(ValueError, match="a task from text to text is wanted, but sentiment is none: name another"):
         sides_of(sentiment, [])
 

@@ -1,5 +1,7 @@
 """Points stand at their speed and their worth."""
 
+from typing import Any
+
 import pytest
 
 from selfsup.pictures.tradeoff import draw_tradeoff
@@ -11,7 +13,8 @@ def test_points_bars_and_level(tmp_path):
     figure = draw_tradeoff(POINTS, tmp_path / "a.png", title="Two", across="speed", up="BLEU", level=("copy", 5.0))
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     (axes,) = figure.axes
-    slow, fast = axes.containers
+    containers: list[Any] = axes.containers
+    slow, fast = containers
     assert [bars.lines[0].get_xydata()[0].tolist() for bars in (slow, fast)] == [[2.0, 40.0], [100.0, 30.0]]
     sideways, upright = (part.get_segments()[0].tolist() for part in slow.lines[2])
     assert (sideways, upright) == ([[1.5, 40.0], [4.0, 40.0]], [[2.0, 38.0], [2.0, 43.0]])
