@@ -52,11 +52,12 @@ class Rules:
         never = [ids[0] for ids in setting("bad_words_ids") or [] if len(ids) == 1] + list(
             setting("suppress_tokens") or []
         )
+        first, last = setting("forced_bos_token_id"), setting("forced_eos_token_id")
         named = {
             "eos_token_id": ends,
             "decoder_start_token_id": (start,),
-            "forced_bos_token_id": (setting("forced_bos_token_id"),),
-            "forced_eos_token_id": (setting("forced_eos_token_id"),),
+            "forced_bos_token_id": (first,),
+            "forced_eos_token_id": (last,),
             "bad_words_ids or suppress_tokens": never,
         }
         vocab = model.config.vocab_size
@@ -66,7 +67,7 @@ class Rules:
                     f"token ids of 0 to {vocab - 1} are wanted, but {name} of the model's settings has {outside[0]}: "
                     "correct it in its generation_config.json or config.json"
                 )
-        return cls(ends, start, *named["forced_bos_token_id"], *named["forced_eos_token_id"], tuple(never))
+        return cls(ends, start, first, last, tuple(never))
 
     def forced(self, *, first: bool, last: bool) -> int | None:
         """The token that must come next, if one must.

@@ -11,7 +11,7 @@ from selfsup.data.roles import ANSWERS
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.sequences import Sequences
 from selfsup.predicting.assess import TOKENS
-from selfsup.predicting.heads import Head, rounded
+from selfsup.predicting.heads import Head, Roles, rounded
 from selfsup.predicting.translating import Translator, is_parallel, read_source
 from selfsup.task import Task
 
@@ -30,7 +30,7 @@ class Targets(Head):
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     name: ClassVar[str] = "target"
     roles: ClassVar[tuple[str, ...]] = ("source",)
-    reads = ((("source",), ()),)
+    reads: ClassVar[tuple[Roles, ...]] = ((("source",), ()),)
     aliases = MappingProxyType({"source": "text"})
     gives: ClassVar[tuple[str, ...]] = ("prediction", "score")
 

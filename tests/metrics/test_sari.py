@@ -1,7 +1,9 @@
 """SARI: by hand, against the formulas of the paper written out with loops, and what copies come to."""
 
 import itertools
+from collections import Counter
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +27,10 @@ def count(words, run) -> int:
 def by_the_paper(order, source, said, targets):
     """Sums over all runs there could be, of counts by exact fractions; F1 from precision and recall."""
     runs = [*itertools.product("abc", repeat=order)]
-    sums = dict.fromkeys(("keep", "kept", "to keep", "delete", "deleted", "to delete", "add", "added", "to add"), 0)
+    sums: Counter[Any] = Counter()
     for run in runs:
         before, after = count(source, run), count(said, run)
-        wanted = Fraction(sum(count(target, run) for target in targets), len(targets))
+        wanted: Any = Fraction(sum(count(target, run) for target in targets), len(targets))
         is_new, is_due = after > 0 and not before, wanted > 0 and not before
         sums["keep"] += min(before, after, wanted)
         sums["kept"] += min(before, after)
