@@ -31,7 +31,7 @@ class Rules:
         """Of its `generation_config`, or else of its configuration.
 
         Raises:
-            ValueError: an encoder-decoder that has no token to begin with.
+            ValueError: an encoder-decoder that has no token to begin with, or a token that is none of the model's.
         """
 
         def setting(name: str):
@@ -52,7 +52,33 @@ class Rules:
         never = [ids[0] for ids in setting("bad_words_ids") or [] if len(ids) == 1] + list(
             setting("suppress_tokens") or []
         )
-        return cls(ends, start, setting("forced_bos_token_id"), setting("forced_eos_token_id"), tuple(never))
+        first, last = setting("forced_bos_token_id"), setting("forced_eos_token_id")
+        named = {
+            "eos_token_id": ends,
+            "decoder_start_token_id": (start,),
+            "forced_bos_token_id": (first,),
+            "forced_eos_token_id": (last,),
+            "bad_words_ids or suppress_tokens": never,
+        }
+        vocab = model.config.vocab_size
+        for name, ids in named.items():
+            if outside := [token for token in ids if token is not None and not 0 <= token < vocab]:
+                raise ValueError(
+                    f"token ids of 0 to {vocab - 1} are wanted, but {name} of the model's settings has {outside[0]}: "
+                    "correct it in its generation_config.json or config.json"
+                )
+        return cls(ends, start, first, last, tuple(never))
+
+    def forced(self, *, first: bool, last: bool) -> int | None:
+        """The token that must come next, if one must.
+
+        Args:
+            first: nothing of the text is written yet.
+            last: nothing may be written behind it.
+        """
+        if first and self.forced_first is not None:
+            return self.forced_first
+        return self.forced_last if last else None
 
 
 def check(

@@ -14,6 +14,7 @@ FILES = {
     "F1": "f1",
     "Matthews": "matthews",
     "Mention": "mention",
+    "Sari": "sari",
     "SpanF1": "span_f1",
     "Squad": "squad",
     "TagAccuracy": "tag_accuracy",

@@ -15,6 +15,7 @@ from selfsup.predicting.heads import Head, Labels, Number, Span, Tags
 from selfsup.predicting.hidden_words import HiddenWords
 from selfsup.predicting.targets import Targets
 from selfsup.predicting.translating import is_parallel
+from selfsup.task import Task
 from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
 from selfsup.training.export import exported, open_tokenizer, opening
@@ -24,16 +25,19 @@ HEADS: Mapping[str, type[Head]] = MappingProxyType(
 )
 
 
-def open_head(name: str, *, beams: int | None = None, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Head]:
+def open_head(
+    name: str, *, beams: int | None = None, task: Task | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, Head]:
     """A trained model, in evaluation mode and float32, and its head, bound.
 
     Args:
         name: folder of a run, exported folder, checkpoint or Hub id.
         beams: see `Translator`; of models that write texts alone, and 5 there, if None.
+        task: see `Targets`; of such models alone, too.
         trust_remote_code: run Python files that come with the model; our own need none.
     Raises:
-        ValueError: nothing opens under that name, or the model has no head whose predictions people read, or beams are
-            wanted of one that writes nothing.
+        ValueError: nothing opens under that name, or the model has no head whose predictions people read, or beams or a
+            task are named for one that writes nothing.
     """
     start = exported(name)
     tokenizer = open_tokenizer(start, trust_remote_code)
@@ -53,9 +57,10 @@ def open_head(name: str, *, beams: int | None = None, trust_remote_code: bool = 
         kind = Number
     if is_parallel(config):
         kind = Targets
-    if beams is not None and kind is not Targets:
-        raise ValueError(f"a model that writes texts is wanted for --beams, but {name} does not: leave --beams out")
-    head = kind() if beams is None else Targets(beams)
+    for flag, value in (("--beams", beams), ("--task", task)):
+        if value is not None and kind is not Targets:
+            raise ValueError(f"a model that writes texts is wanted for {flag}, but {name} does not: leave {flag} out")
+    head = Targets(5 if beams is None else beams, task) if kind is Targets else kind()
     head.bind(tokenizer, model.config)
     if kind not in (HiddenWords, Targets):
         _check_frame(head, tokenizer, name)
