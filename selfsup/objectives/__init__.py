@@ -4,6 +4,7 @@ from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.conditional_masked_tokens import ConditionalMaskedTokens
 from selfsup.objectives.denoising import Denoising
+from selfsup.objectives.image_classification import ImageClassification
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.next_token import NextToken
@@ -21,6 +22,7 @@ __all__ = [
     "Classification",
     "ConditionalMaskedTokens",
     "Denoising",
+    "ImageClassification",
     "Joint",
     "MaskedTokens",
     "NextSentence",
