@@ -24,11 +24,11 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
         rows: examples with at least `input_ids` or a picture, grouped by the row they share.
         padding: what fills the rows, by field; 0 where nothing is said, -100 in `labels`.
     Returns:
-        the fields, (rows, tokens) or (examples), int64 or float32, pictures uint8; `attention_mask` where there is padding; where a
-        row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each
-        example) and `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels`
-        also `label_positions` (answers), the places in the flattened batch at which something is asked. Fields of
-        targets are (rows, target tokens), with `decoder_attention_mask` where those are padded.
+        the fields, (rows, tokens) or (examples), int64 or float32, pictures uint8; `attention_mask` where there is
+        padding; where a row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids`
+        (restarting with each example) and `sequence_starts` (examples), places of their first tokens in the flattened
+        batch; with `labels` also `label_positions` (answers), the places in the flattened batch at which something is
+        asked. Fields of targets are (rows, target tokens), with `decoder_attention_mask` where those are padded.
     """
     padding = {"labels": -100, **padding}
     sizes = [[num_tokens(example) for example in row] for row in rows]

@@ -14,7 +14,7 @@ from selfsup.data.places import TABLES, ending, known_split, listed
 from selfsup.data.tables import FileRows, HubRows, Place, Row, find_rows
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-DIGITS = "scikit-learn/digits"
+DIGITS = "sklearn-digits"
 _DIGITS_LEARNT = 1400  # of the 1,797, which stand in the order of their writers
 _SPLITS = {"train": ("train",), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 
@@ -61,7 +61,7 @@ class DigitRows:
     """Handwritten digits of 8 x 8 pixels that come with scikit-learn.
 
     Source:
-        Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (CC BY 4.0).
+        Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Repository (CC BY 4.0).
     """
 
     path: Path
@@ -100,9 +100,7 @@ class DigitRows:
             yield Place("row", number, self.origin[0]), {"image": Image.fromarray(pixels), "label": int(row[-1])}
 
 
-def find_table(
-    name: str, *, split: str, data_root: Path | None = None
-) -> FileRows | HubRows | FolderRows | DigitRows:
+def find_table(name: str, *, split: str, data_root: Path | None = None) -> FileRows | HubRows | FolderRows | DigitRows:
     """Find the table that a name stands for: also a folder of pictures, or scikit-learn's digits.
 
     A folder of pictures may be parted into train, validation and test; below, each class has a folder.

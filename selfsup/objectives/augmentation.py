@@ -1,4 +1,4 @@
-"""Augmentation: pictures altered a little, at each draw otherwise, so that what does not matter is learnt not to matter.
+"""Augmentation: pictures altered a little, at each draw otherwise, so that a model learns what does not matter.
 
 Chance is drawn as plain numbers, a few for each picture; the device makes of them what is done to a whole batch.
 """

@@ -1,7 +1,7 @@
 """What all questions about a picture share: how it is read, altered and put before the model, and the head."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from numpy.random import Generator
@@ -27,7 +27,7 @@ class Pictures(Supervised):
     augmentation = Augmentation()  # none
 
     def form(self, processor, config) -> PictureForm:
-        accepted_fields(self.auto_class, config)  # refuses a model that reads text
+        super().form(processor, config)  # refuses a model that reads text
         return PictureForm(processor, config.num_channels)
 
     def bind(self, processor, config) -> None:
@@ -69,4 +69,3 @@ class Pictures(Supervised):
         if self.shift is None or self.spread is None:
             return pictures
         return (pictures - self.shift.to(pictures)) / self.spread.to(pictures)
-

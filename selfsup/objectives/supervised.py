@@ -8,7 +8,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from selfsup.data.images import PictureForm
-from selfsup.objectives.objective import Batch, Example, Objective, Players
+from selfsup.objectives.objective import Batch, Example, Objective, Players, accepted_fields
 
 
 class Supervised(Objective):
@@ -45,6 +45,7 @@ class Supervised(Objective):
         Raises:
             ValueError: the model has not the head, or other input.
         """
+        accepted_fields(self.auto_class, config)
         return None
 
     def survey(self, examples: Sequence[Example]) -> list[str]:

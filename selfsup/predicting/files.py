@@ -159,7 +159,8 @@ def _readers(
         )
     chosen = choose_columns(called(source), there, columns, needed, optional, is_text=is_text, flag="--columns")
     return {
-        role: _reads(reader(role, column, form=head.picture_form), column, role in needed) for role, column in chosen.items()
+        role: _reads(reader(role, column, form=head.picture_form), column, role in needed)
+        for role, column in chosen.items()
     }
 
 

@@ -20,7 +20,9 @@ from selfsup.tokenization.segments import frame
 from selfsup.training.export import exported, open_processor, opening
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
-    {kind.auto_class: kind for kind in (Labels, PictureLabels, Tags, Span, Targets, HiddenWords)}  # BART is of the last two
+    {
+        kind.auto_class: kind for kind in (Labels, PictureLabels, Tags, Span, Targets, HiddenWords)
+    }  # BART is of the last two
 )
 
 

@@ -208,9 +208,7 @@ def open_processor(name: str, trust_remote_code: bool = False) -> Processor:
     if size and Path(name).is_dir() and not (Path(name) / IMAGE_PROCESSOR_NAME).exists():
         return plain_processor(*((size, size) if isinstance(size, int) else size))
     with opening("a folder or Hub id with an image processor is wanted", name):
-        return transformers.AutoImageProcessor.from_pretrained(
-            name, trust_remote_code=trust_remote_code, backend="pil"
-        )
+        return transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=trust_remote_code, backend="pil")
 
 
 @contextmanager
@@ -234,7 +232,7 @@ def opening(wanted: str, name: str) -> Iterator[None]:
 
 
 def export(model: PreTrainedModel, processor: Processor, folder: Path) -> None:
-    """Save weights, configuration, code and what reads the input, so that Auto classes open the folder without this package.
+    """Save weights, configuration, code and what reads the input: Auto classes open the folder without this package.
 
     Args:
         model: unwrapped; of a class registered for Auto classes.

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 import selfsup.models
 import selfsup.objectives
 from selfsup.data.collate import collate
+from selfsup.data.images import Picture
 from selfsup.objectives import Joint, Objective, Supervised
+from selfsup.objectives.pictures import Pictures
 from selfsup.objectives.sequences import Sequences
+from selfsup.training.processors import plain_processor
 
 LABELS = ["no", "yes"]
 WORDS = ["the", "old", "house", "stands", "by", "the", "river"]
@@ -27,7 +30,8 @@ def raw_example(objective: Objective, segments: list[np.ndarray], number: int):
     words = [*WORDS[number:], *WORDS[:number]]
     label = LABELS[number % 2]
     answer = {"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]}
-    roles = {"text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
+    picture = Picture(np.random.default_rng(number).integers(0, 256, (1, 8, 8), dtype=np.uint8))
+    roles = {"image": picture, "text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
              "tags": [LABELS[len(word) % 2] for word in words],
              "number": 20.0 + 10 * (number % 2), "source": " ".join(words[:3]), "target": " ".join(words[:2]),
              "question": "what is it?", "context": " ".join(words),
@@ -56,15 +60,23 @@ def kind(request) -> type[Objective]:
 
 
 @pytest.fixture
-def config(kind, tiny_config, tiny_decoder_config, tiny_pair_config):
+def config(kind, tiny_config, tiny_decoder_config, tiny_pair_config, tiny_picture_config):
     """Of a model that has the head."""
+    if issubclass(kind, Pictures):
+        return tiny_picture_config
     if getattr(kind, "auto_class", "") == "AutoModelForSeq2SeqLM" or issubclass(kind, Sequences):
         return tiny_pair_config
     return tiny_decoder_config if getattr(kind, "auto_class", "") == "AutoModelForCausalLM" else tiny_config
 
 
 @pytest.fixture
-def objective(kind, tiny_tokenizer, config) -> Objective:
+def processor(kind, tiny_tokenizer):
+    """What reads the input."""
+    return plain_processor(8, 8) if issubclass(kind, Pictures) else tiny_tokenizer
+
+
+@pytest.fixture
+def objective(kind, processor, config) -> Objective:
     if kind is Joint:
         joint = Joint({"tokens": selfsup.objectives.MaskedTokens(), "order": selfsup.objectives.SentenceOrder()})
     else:
@@ -74,7 +86,7 @@ def objective(kind, tiny_tokenizer, config) -> Objective:
         config.label2id = {name: number for number, name in enumerate(names)}
         config.id2label = dict(enumerate(names))
         config.update(joint.findings())
-    joint.bind(tiny_tokenizer, config)
+    joint.bind(processor, config)
     return joint
 
 
@@ -163,7 +175,7 @@ def test_finds_answers_of_every_name(objective, batch, players):
 def test_guessing_costs_what_chance_says(objective, batch, players):
     """A fresh model knows nothing: its mean loss is near log(choices), within the spread of small weights."""
     losses, counts = losses_of(objective, players, batch()), counts_of(objective, batch())
-    vocab = players["model"].config.vocab_size
+    vocab = getattr(players["model"].config, "vocab_size", 0)
     choices = {
         "tokens": vocab,
         "order": 2,
