@@ -94,7 +94,7 @@ def _figures(result: Mapping[str, Any], origin: Provenance) -> str:
     human = result["human"]
     beside = [
         between(result["figure"]),
-        without(result),
+        without(result).replace("  ", " "),
         f"{100 * human[0]:.1f} ({human[1]})" if human else "",
     ]
     lines = [

@@ -200,7 +200,7 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
 def without(found: Mapping[str, Any]) -> str:
     """The baselines of a task, as a cell of a table."""
     both = [found[kind] for kind in ("baseline", "shallow") if kind in found]
-    return ", ".join(f"{100 * figure:.1f} ({name})" for name, figure in both)
+    return ", ".join(f"{100 * figure:.1f}  ({name})" for name, figure in both)
 
 
 def present(result: Mapping[str, Any], folder: Path) -> None:
