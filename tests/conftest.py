@@ -199,7 +199,7 @@ def tiny_picture_config():
     from transformers import ViTConfig
 
     return ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=8,
-                     patch_size=4, num_channels=1)  # fmt: skip
+                     patch_size=4, encoder_stride=4, num_channels=1)  # fmt: skip
 
 
 @pytest.fixture
