@@ -32,7 +32,7 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return blake2b(np.ascontiguousarray(self.pixels), digest_size=8).hexdigest()
+        return blake2b(self.pixels.tobytes(), digest_size=8).hexdigest()
 
 
 class PictureForm:
@@ -93,7 +93,7 @@ class PictureForm:
         from PIL import Image
 
         made = {self._processed(Image.new(self.mode, size)).shape[1:] for size in ((300, 410), (460, 380))}
-        return made.pop() if len(made) == 1 else None  # type: ignore[return-value]
+        return made.pop() if len(made) == 1 else None
 
     def _is_kept(self, size: tuple[int, int]) -> bool:
         """Does the processor leave a picture of its size alone? (Some enlarge it, and crop it then.)"""

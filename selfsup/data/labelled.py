@@ -110,8 +110,11 @@ def read_table(
     readers = {role: reader(role, column, **kinds) for role, column in chosen.items()}  # type: ignore[arg-type]
     table = Table(name, [], [], names, [], found.origin, found.fingerprint)
     rows = islice(found.rows(list(chosen.values())), limit)
-    bar = {"total": limit or found.num_rows, "disable": "image" not in chosen, "leave": False}
-    for place, row in tqdm(rows, desc=f"reading {name} ({split})", unit=" pictures", **bar):  # type: ignore[arg-type]
+    bar = tqdm(
+        rows, desc=f"reading {name} ({split})", total=limit or found.num_rows, unit=" pictures", leave=False,
+        disable="image" not in chosen,
+    )  # fmt: skip
+    for place, row in bar:
         try:
             example = {role: read(row.get(chosen[role]), role in filled) for role, read in readers.items()}
             compare_lengths(example)

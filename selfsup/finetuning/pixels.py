@@ -55,7 +55,7 @@ def fit(values: Tensor, answers: Tensor, num_classes: int, *, rounds: int = ROUN
         total.backward()
         return total
 
-    search.step(loss)  # type: ignore[no-untyped-call]
+    search.step(loss)
     return weights.detach()
 
 

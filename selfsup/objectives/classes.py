@@ -68,7 +68,7 @@ class Classes(Supervised):
         return "multi_label_classification" if self.multi_label else "single_label_classification"
 
     def check(self, example: Example) -> None:
-        super().check(example)
+        super().check(example)  # type: ignore[safe-super]  # of what stands beside
         if unknown := [name for name in self._names_of(example) if name not in self.label_ids]:
             raise ValueError(
                 f"a label was wanted that is one of {few(self.names)}, as in the rows to learn from, but "

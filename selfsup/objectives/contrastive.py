@@ -106,7 +106,7 @@ class _Gathered(torch.autograd.Function):
         return gathered(vectors)
 
     @staticmethod
-    def backward(context: Any, wanted: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, wanted: Tensor) -> Tensor:
         wanted = wanted.contiguous()
         torch.distributed.all_reduce(wanted)
         return wanted[torch.distributed.get_rank()]

@@ -3,13 +3,14 @@
 import json
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeAlias
 
 from transformers import BaseImageProcessor, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.tokenization.encode import fingerprint as fingerprint_of_pieces
 from selfsup.tokenization.save import save_tokenizer
 
-Processor = PreTrainedTokenizerBase | BaseImageProcessor
+Processor: TypeAlias = "PreTrainedTokenizerBase | BaseImageProcessor"
 
 
 def sees(config: PreTrainedConfig) -> bool:

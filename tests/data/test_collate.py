@@ -74,6 +74,7 @@ def test_the_order_of_rows_is_kept():
 
 def test_pictures_are_stacked_as_they_are():
     pictures = [np.full((3, 4, 4), value, dtype=np.uint8) for value in (7, 250)]
+    rows: list[list[dict[str, Any]]]
     rows = [[{"pixel_values": picture, "chances": np.full((1, 2), 0.5, np.float32), "labels": np.int64(n)}]
             for n, picture in enumerate(pictures)]  # fmt: skip
     batch = collate(rows, padding={})

@@ -79,7 +79,9 @@ def test_values_are_those_of_the_processor(config):
 def test_training_alters_and_scoring_does_not(config):
     objective = ImageClassification(augmentation=Augmentation(rotate=30, shift=0.2, erase=0.5))
     objective.bind(plain_processor(8, 8), config)
-    still, altered = (objective.inputs(batch_of(objective, examples(), corrupt))["pixel_values"] for corrupt in (0, 1))
+    still, altered = (
+        objective.inputs(batch_of(objective, examples(), corrupt))["pixel_values"] for corrupt in (False, True)
+    )
     again = objective.inputs(batch_of(objective, examples(), True))["pixel_values"]
     assert not torch.allclose(still, altered, atol=0.05)
     assert torch.equal(altered, again)
