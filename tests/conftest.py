@@ -199,6 +199,15 @@ def tiny_pair_config(tiny_config, tiny_tokenizer):
 
 
 @pytest.fixture
+def tiny_picture_config():
+    """A vision transformer of transformers for grey pictures of 8 x 8 pixels."""
+    from transformers import ViTConfig
+
+    return ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=8,
+                     patch_size=4, encoder_stride=4, num_channels=1)  # fmt: skip
+
+
+@pytest.fixture
 def network(tiny_config, tiny_tokenizer) -> Callable[..., tuple[Any, Any]]:
     """A fresh model with the head of an objective, and the objective, bound."""
     import torch

@@ -31,6 +31,7 @@ class Targets(Head):
     name: ClassVar[str] = "target"
     roles: ClassVar[tuple[str, ...]] = ("source",)
     reads: ClassVar[tuple[Roles, ...]] = ((("source",), ()),)
+    checks_frame = False
     aliases = MappingProxyType({"source": "text"})
     gives: ClassVar[tuple[str, ...]] = ("prediction", "score")
 
