@@ -59,9 +59,7 @@ def score_task(
     score = Scorer(material.task, objective)
     result = summary(trials, material, score, (name, guesses))
     if learnt := shallow(objective, material.train):
-        references = [objective.reference(example) for example in material.held_out]
-        guesses = [learnt[1](example) for example in material.held_out]
-        tallies = score.metrics[0].tallies(guesses, references)
+        tallies = score.of_guesses([learnt[1](example) for example in material.held_out], material.held_out)
         result["shallow"] = [learnt[0], float(score.figure(tallies.sum(axis=0)))]
     return result
 
