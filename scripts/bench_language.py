@@ -39,14 +39,15 @@ def main(
     logging.disable_progress_bar()
     folder = exported(model)
     tokenizer = open_tokenizer(folder, trust_remote_code)
-    options = {"trust_remote_code": trust_remote_code, "dtype": "float32"}  # likelihoods are not to be rounded
-    network = open_model("AutoModelForCausalLM", folder, **options).to(Accelerator().device)
+    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code, dtype="float32")
+    network.to(Accelerator().device)  # type: ignore[arg-type]
     data = language.data_of(model, data)
     text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
     most = window(network) or 512 if max_tokens is None else max_tokens
     stride = stride if stride is not None else max(1, most // 2)
-    windows = {"max_tokens": most, "stride": stride, "batch_size": batch_size}
-    own = language.decoder_log_probs(network, tokenizer, held_out, **windows)
+    own = language.decoder_log_probs(
+        network, tokenizer, held_out, max_tokens=most, stride=stride, batch_size=batch_size
+    )
     baselines = language.ngram_log_probs(text, held_out, len(tokenizer), ngram_order)
     found = language.compare({"decoder": own, **baselines}, held_out, rng=np.random.default_rng(0))
     print(f"{language.report(found, held_out)}\nwindows  {most} tokens, the last {stride} of each are scored")

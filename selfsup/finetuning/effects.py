@@ -161,7 +161,7 @@ def _measured(
     objective = task.objective()
     objective.survey(material.train)
     model = build_learner(learner, objective, (), seed=0)
-    objective.bind(learner.tokenizer, model.config)
+    objective.bind(learner.processor, model.config)
     scorer, size = Scorer(task, objective), sum(weight.numel() for weight in model.parameters())
     asked = {"model": learner.fingerprint(), "examples": len(material.held_out)}
     if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:

@@ -88,13 +88,13 @@ class Wording:
     def _check_template(self, task: Task) -> list[str]:
         template = self.prompt.template
         try:
-            parts = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+            parts = [(name, form or conversion) for _, name, form, conversion in Formatter().parse(template)]
         except ValueError as error:
             raise ValueError(
                 f"the template {template!r} cannot be read ({error}): write roles as {{text}}, and other braces doubled"
             ) from error
-        fields = [name for name, *_ in parts]
-        if dressed := [name for name, form, conversion in parts if form or conversion]:
+        fields = [name for name, _ in parts if name is not None]
+        if dressed := [name for name, dress in parts if name is not None and dress]:
             raise ValueError(
                 f"a template has its roles plain, as {{{dressed[0]}}}, but {template!r} says how to print "
                 f"{listed(dressed)}: leave out what stands behind : or !"

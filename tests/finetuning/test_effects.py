@@ -73,7 +73,7 @@ def effect(tmp_path):
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(json.dumps({"source": line, "target": line}) + "\n" for line in lines))
     shape = {"hidden_size": 16, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_attention_heads": 2}
-    shape |= {"intermediate_size": 32, "vocab_size": 290, "max_position_embeddings": 16}
+    shape |= {"intermediate_size": 32, "vocab_size": 280, "max_position_embeddings": 16}
     once = FineTuneConfig(epochs=1, batch_size=16, slice_share=0.0)
     return Effect(
         Task(SequenceToSequence, (Bleu,), (), name="copies"),
