@@ -37,10 +37,10 @@ def main(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    folder = exported(model)
-    tokenizer = open_tokenizer(folder, trust_remote_code)
-    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code, dtype="float32")
-    network.to(Accelerator().device)  # type: ignore[arg-type]
+    folder, trust = exported(model), trust_remote_code
+    tokenizer = open_tokenizer(folder, trust)
+    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust, dtype="float32")
+    network.to(Accelerator().device)
     data = language.data_of(model, data)
     text, held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)
     most = window(network) or 512 if max_tokens is None else max_tokens
