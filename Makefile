@@ -6,6 +6,8 @@ VENV := .venv
 RUN ?= runs/demo
 CORPUS ?= sotu
 STAMP := $(VENV)/.installed
+# A test takes one thread, so as many run side by side as there are cores.
+PYTEST := $(VENV)/bin/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test check format clean
 
@@ -17,7 +19,7 @@ demo: $(STAMP)
 	$(VENV)/bin/python scripts/fill_masks.py --model $(RUN)/model
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(STAMP)
 	$(VENV)/bin/ruff format --check .
@@ -25,7 +27,7 @@ check: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(MAKE) test
-	$(VENV)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 format: $(STAMP)
 	$(VENV)/bin/ruff format .

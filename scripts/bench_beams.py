@@ -9,11 +9,12 @@ def main(
     model: str | None = None, file: Path | None = None, beams: int = 5, max_new_tokens: int = 40,
     batch_size: int = 32, rounds: int = 12, threads: int = 2,
 ) -> None:  # fmt: skip
-    """Print sentences a second of both on the same batches in turn, and how often they write the same.
+    """Print sentences a second of both on the same batches, each of them first in every other round, and how often
+    they write the same.
 
     Args:
         model: a run or an exported folder of ours that writes token by token; a fresh one by default.
-        file: of sources, one a line; with `model`. Random ones by default.
+        file: of sources, one a line (.txt or .txt.gz); wants `model`. Random ones by default.
         beams: of both.
         max_new_tokens: to write at most.
         batch_size: sources that are written for at once.
@@ -26,18 +27,17 @@ def main(
 
     from selfsup.benchmark import beams as bench
     from selfsup.generation.beam import BeamConfig
-    from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
-    from selfsup.predicting.translating import open_writer, read_source
 
     logging.set_verbosity_error()
     torch.set_num_threads(threads)
     config = BeamConfig(beams, max_new_tokens)
-    network, words = open_writer(model) if model else (bench.fresh_model(), None)
-    if not isinstance(network, TextEncoderDecoderForSeq2SeqLM):
-        raise ValueError(f"a model of ours that writes token by token is wanted, but {model} is none: name another")
-    sources = bench.some_sources(8 * batch_size, network.config.vocab_size)
+    if file and not model:
+        raise ValueError(f"a model that reads {file} is wanted, but none came: give --model, or leave --file out")
+    network, words = bench.opened(model) if model else (bench.fresh_model(), None)
     if file and words:
-        sources = [read_source(words, network.config, line) for line in file.read_text("utf-8").splitlines()]
+        sources = bench.sources_of(file, network, words)
+    else:
+        sources = bench.some_sources(8 * batch_size, network.config.vocab_size)
     laps = {}
     for dtypes in bench.PAIRS:
         contest = bench.contest(network, sources, config, dtypes, batch_size=batch_size, rounds=rounds)

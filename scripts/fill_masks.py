@@ -28,12 +28,16 @@ def main(
     from transformers import pipeline
     from transformers.utils import logging
 
+    from selfsup.predicting.translating import is_parallel
     from selfsup.training.export import open_model, open_tokenizer
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     tokenizer = open_tokenizer(model, trust_remote_code)
     network = open_model("AutoModelForMaskedLM", model, trust_remote_code=trust_remote_code)
+    if is_parallel(network.config):
+        raise ValueError(f"a model that guesses hidden words of a text is wanted, but {model} writes a text for "
+                         "another: use scripts/predict.py")  # fmt: skip
     fill = pipeline("fill-mask", model=network, tokenizer=tokenizer, top_k=best)
     rows: list[tuple[str, ...]] = [("hidden word", "guesses")]
     for sentence in sentences:

@@ -6,11 +6,13 @@ from typing import Literal
 
 from selfsup.training.command import command
 
+TASKS = Path(__file__).parents[1] / "tasks"
+
 
 def main(
     model: str, input: str, output: Path, columns: dict[str, str] = {},  # noqa: B006 - read only
     stdin: Literal["txt", "jsonl"] = "txt", skip_bad_rows: bool = False, chunk: int = 512,
-    beams: int | None = None, trust_remote_code: bool = False,
+    beams: int | None = None, task: str | None = None, trust_remote_code: bool = False,
 ) -> None:  # fmt: skip
     """Let a fine-tuned model read rows, and write each with its prediction as a line of JSON.
 
@@ -24,6 +26,7 @@ def main(
         output: a .jsonl or .jsonl.gz file, there only when it is whole; - for standard output.
         columns: of text, text_pair, words, question, context and source, where they are called otherwise:
             {text: sentence}.
+        task: of a model that writes, what it learnt, where that makes a source of other columns: parsing, qa_generate.
         stdin: what standard input holds, texts or JSON lines.
         skip_bad_rows: write {"error": …} for a row that cannot be read, and go on.
         chunk: rows held at once.
@@ -35,12 +38,14 @@ def main(
     from selfsup.data.inputs import find_input
     from selfsup.predicting.files import predict_file
     from selfsup.predicting.opening import one_process, open_head
+    from selfsup.task import load_task
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     accelerator = one_process()
     source = find_input(input)
-    network, head = open_head(model, beams=beams, trust_remote_code=trust_remote_code)
+    asked = load_task(task, TASKS) if task else None
+    network, head = open_head(model, beams=beams, task=asked, trust_remote_code=trust_remote_code)
     network = network.to(accelerator.device)
     tally = predict_file(network, head, source, output, columns=columns, form=stdin, skip_bad_rows=skip_bad_rows,
                          chunk=chunk, accelerator=accelerator)  # fmt: skip

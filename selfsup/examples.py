@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from selfsup.data.images import PictureForm
 from selfsup.data.labelled import ANSWERS, Table, read_table
 from selfsup.data.places import TABLES, is_here, is_path, listed
 from selfsup.task import DataSet, Task
@@ -20,7 +21,7 @@ class DataChoice:
 
     Args:
         name: of a data set that the task knows (sick), of another of its kind, or of a file or folder (.parquet,
-            .jsonl, .jsonl.gz, .csv, .tsv).
+            .jsonl, .jsonl.gz, .csv, .tsv), or of a folder of pictures with a folder for each class.
         columns: of the roles, where they are called otherwise: {text: sentence_A}.
         labels: names of numbered labels, from 0 on, where the data does not name them: ["no", "yes"].
         train: split, or file, to learn from.
@@ -67,20 +68,23 @@ class TaskData:
     notes: list[str]
 
 
-def read_task(task: Task, choice: DataChoice = DataChoice(), data_root: Path | None = None) -> TaskData:
+def read_task(
+    task: Task, choice: DataChoice = DataChoice(), data_root: Path | None = None, *, form: PictureForm | None = None
+) -> TaskData:
     """Read what a task learns from and is scored on.
 
     Args:
         task: whose objective says which roles there are.
         choice: of the command line.
         data_root: folder that mirrors the Hub.
+        form: of pictures, as the model wants them; None where it reads text.
     Raises:
         ValueError: see `read_table`; rows to learn from are to be scored on; further sets have other labels.
     """
     name = choice.train if choice.name is None and choice.train and is_path(choice.train, TABLES) else choice.name
     data = task.choose(name, choice.columns, choice.labels)
     try:
-        tables = [read_split(task, data, choice.train or data.train, choice, data_root)]
+        tables = [read_split(task, data, choice.train or data.train, choice, data_root, form=form)]
     except ValueError as error:
         near = get_close_matches(name or "", [known.names[-1] for known in task.data], 1)
         if not near or not str(error).startswith("Nothing is called"):
@@ -88,12 +92,12 @@ def read_task(task: Task, choice: DataChoice = DataChoice(), data_root: Path | N
         raise ValueError(f"{error}; did you mean {near[0]}?") from error
     for further in choice.also:
         other = _further(task, further, data)
-        tables.append(read_split(task, other, other.train, choice, data_root))
+        tables.append(read_split(task, other, other.train, choice, data_root, form=form))
     train, asked = _joined(tables), choice.held_out or data.held_out
     if (share := _share(asked)) is not None:
         train, held_out = _cut(train, share)
     else:
-        held_out = read_split(task, data, asked, choice, data_root)
+        held_out = read_split(task, data, asked, choice, data_root, form=form)
         if is_path(asked, TABLES):
             data = replace(data, human=None)  # people were not asked about these
         _keep_apart(train, held_out, asked)
@@ -110,6 +114,7 @@ def read_split(
     data_root: Path | None = None,
     *,
     answers: bool = True,
+    form: PictureForm | None = None,
 ) -> Table:
     """Read one split of a data set of a task.
 
@@ -120,6 +125,7 @@ def read_split(
         choice: whether bad rows are left out.
         data_root: folder that mirrors the Hub.
         answers: read answers too; False where only predictions are wanted.
+        form: of pictures, as the model wants them.
     Raises:
         ValueError: see `read_table`.
     """
@@ -137,6 +143,7 @@ def read_split(
         several=getattr(objective, "multi_label", False),
         answers=answers,
         skip_bad_rows=choice.skip_bad_rows,
+        form=form,
         data_root=data_root,
     )
 
@@ -226,4 +233,4 @@ def _shared(train: Table, held_out: Table) -> str | None:
     number = sum(key(example) in known for example in held_out.examples)
     if not number:
         return None
-    return f"{number} of {len(held_out)} examples to score on stand word for word among those to learn from"
+    return f"{number} of {len(held_out)} examples to score on stand unchanged among those to learn from"

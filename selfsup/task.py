@@ -88,6 +88,8 @@ class Task:
         data: known data sets; the first is the default.
         prompt: how it is asked in words; None where it is not.
         name: of its file.
+        source_metrics: what makes those that see the source of a text beside its targets. Where a task is learnt they
+            come before the others; answers to prompts are scored without them.
     """
 
     objective: Callable[[], Supervised]
@@ -95,6 +97,7 @@ class Task:
     data: tuple[DataSet, ...]
     prompt: Prompt | None = None
     name: str = "task"
+    source_metrics: tuple[Callable[[], Any], ...] = ()
 
     def choose(
         self, name: str | None = None, columns: Mapping[str, str] | None = None, labels: Sequence[str] = ()

@@ -47,6 +47,11 @@ def document(rng: random.Random) -> str:
     return "\n\n".join(" ".join(sentence(rng) for _ in range(rng.randint(1, 7))) for _ in range(num_paragraphs))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left with it in the end: the commands of the README take minutes."""
+    items.sort(key=lambda item: "commands_and_python_of_the_readme" not in item.name)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def loopback(tmp_path_factory) -> Iterator[None]:
     """Refuse every connection beyond this machine, and keep caches out of the home folder."""
@@ -191,6 +196,15 @@ def tiny_pair_config(tiny_config, tiny_tokenizer):
         decoder_start_token_id=tiny_tokenizer.cls_token_id, bos_token_id=tiny_tokenizer.cls_token_id,
         eos_token_id=tiny_tokenizer.sep_token_id,
     )  # fmt: skip
+
+
+@pytest.fixture
+def tiny_picture_config():
+    """A vision transformer of transformers for grey pictures of 8 x 8 pixels."""
+    from transformers import ViTConfig
+
+    return ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=8,
+                     patch_size=4, encoder_stride=4, num_channels=1)  # fmt: skip
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_the_default_data_set(root):
     read = read_task(TASK)
     assert (len(read.train), len(read.held_out), read.labels) == (40, 12, ("no", "yes"))
     assert read.train.examples[3] == {"text": "text 3", "label": "yes"}
-    assert read.notes == ["2 of 12 examples to score on stand word for word among those to learn from"]
+    assert read.notes == ["2 of 12 examples to score on stand unchanged among those to learn from"]
 
 
 def test_draws_are_the_same_every_time_and_keep_their_order(root):
@@ -151,7 +151,7 @@ def test_words_count_as_text_on_both_sides(root):
         root / "tagged", "validation", [{"words": ["So", "it"], "tags": ["Y", "Y"]}, {"words": ["Soit"], "tags": ["X"]}]
     )
     read = read_task(Task(Tagging, (), (DataSet("tagged", {}),)))
-    assert read.notes == ["1 of 2 examples to score on stand word for word among those to learn from"]
+    assert read.notes == ["1 of 2 examples to score on stand unchanged among those to learn from"]
 
 
 def test_what_people_reach_is_said_of_the_data_that_they_saw(root):

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -68,7 +70,7 @@ def clone(tmp_path_factory) -> Path:
 
 
 def write_labelled(folder: Path, words: list[str], chance: random.Random) -> None:
-    """A file of reviews, and a mirror of the Hub with four tasks, a few rows each."""
+    """A file of reviews, a mirror of the Hub with four tasks, a few rows each, and a folder of pictures."""
     for split, count in (("train", 60), ("validation", 11)):
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MIRROR}
         for number in range(count):
@@ -95,6 +97,10 @@ def write_labelled(folder: Path, words: list[str], chance: random.Random) -> Non
     ]
     (folder / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (folder / "my_lines.txt").write_text("".join(pair["source"] + "\n" for pair in pairs[:3]))
+    for number in range(6):
+        (folder / "my_pictures").mkdir(exist_ok=True)
+        pixels = np.full((9, 9), 40 * number, dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "my_pictures" / f"{number}.png")
     reviews = [{"text": " ".join(chance.choices(words, k=9)), "label": ["bad", "good"][n % 2]} for n in range(60)]
     (folder / "my_reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
 

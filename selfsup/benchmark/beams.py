@@ -4,14 +4,18 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from selfsup.benchmark.speed import ratio_of_medians
+from selfsup.data.files import called
+from selfsup.data.inputs import find_input, kind_of, read_rows
 from selfsup.generation.beam import BeamConfig, beam_search, padded
 from selfsup.models.encoder_decoder import TextEncoderDecoderConfig, TextEncoderDecoderForSeq2SeqLM
+from selfsup.predicting.translating import open_writer, read_source
 from selfsup.training.summary import table
 
 PAIRS = (("float32", "float32"), ("bfloat16", "bfloat16"), ("bfloat16", "float32"))  # ours, transformers
@@ -53,6 +57,45 @@ def some_sources(number: int, vocab_size: int, seed: int = 0) -> list[list[int]]
     return [[2, *rng.integers(5, vocab_size, length - 2).tolist(), 3] for length in lengths]
 
 
+def opened(name: str) -> tuple[TextEncoderDecoderForSeq2SeqLM, PreTrainedTokenizerBase]:
+    """A trained model of ours, and its tokenizer.
+
+    Raises:
+        ValueError: nothing opens under that name, or what does is another kind of model.
+    """
+    model, tokenizer = open_writer(name)
+    if not isinstance(model, TextEncoderDecoderForSeq2SeqLM):
+        raise ValueError(
+            f"a model of ours that writes token by token is wanted, but {name} is a {type(model).__name__}: name "
+            "another"
+        )
+    return model, tokenizer
+
+
+def sources_of(file: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of the sources in a file, one a line.
+
+    Raises:
+        ValueError: the file is no text or has no line, or a line is empty or longer than the model reads.
+    """
+    path = find_input(str(file))
+    if not kind_of(path).startswith(".txt"):
+        raise ValueError(
+            f"a .txt or .txt.gz file of sources is wanted, one a line, but {called(path)} came: convert it"
+        )
+    sources = []
+    for place, row in read_rows(path):
+        if isinstance(row, ValueError):
+            raise row
+        try:
+            sources.append(read_source(tokenizer, model.config, row["text"]))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    if not sources:
+        raise ValueError(f"sources are wanted, one a line, but {called(path)} has none")
+    return sources
+
+
 def contest(
     model: PreTrainedModel,
     sources: Sequence[Sequence[int]],
@@ -64,6 +107,8 @@ def contest(
 ) -> Iterator[Lap]:
     """Let both write one batch after the other, each sorted by length; one more before them is not counted.
 
+    Who goes first changes with every round: the second finds what memory and caches the first left.
+
     Args:
         model: of ours, for pairs of texts.
         sources: token ids of each.
@@ -74,17 +119,23 @@ def contest(
     """
     ours, theirs = (copy.deepcopy(model).to(getattr(torch, dtype)).eval() for dtype in dtypes)
     ordered = sorted(sources, key=len, reverse=True)
+    sides = (("ours", by_ours, ours), ("theirs", by_transformers, theirs))
     batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
     for number in range(rounds + 1):
         batch = batches[number % len(batches)]
-        began = time.perf_counter()
-        found = [best.ids for best, *_ in beam_search(ours, batch, config, batch_size=len(batch))]
-        between = time.perf_counter()
-        expected = by_transformers(theirs, batch, config)
-        ended = time.perf_counter()
-        same = sum(one == other for one, other in zip(found, expected, strict=True))
+        written, seconds = {}, {}
+        for name, write, network in sides if number % 2 else sides[::-1]:
+            began = time.perf_counter()
+            written[name] = write(network, batch, config)
+            seconds[name] = time.perf_counter() - began
+        same = sum(one == other for one, other in zip(*written.values(), strict=True))
         if number:
-            yield Lap(between - began, ended - between, len(batch), same)
+            yield Lap(**seconds, sentences=len(batch), same=same)
+
+
+def by_ours(model: PreTrainedModel, batch: Sequence[Sequence[int]], config: BeamConfig) -> list[list[int]]:
+    """The best sequence of each source, as `beam_search` finds it."""
+    return [best.ids for best, *_ in beam_search(model, batch, config, batch_size=len(batch))]
 
 
 def by_transformers(model: PreTrainedModel, batch: Sequence[Sequence[int]], config: BeamConfig) -> list[list[int]]:
@@ -101,17 +152,18 @@ def by_transformers(model: PreTrainedModel, batch: Sequence[Sequence[int]], conf
 
 
 def report(laps: dict[tuple[str, str], list[Lap]], config: BeamConfig, batch_size: int) -> str:
-    """The table: sentences a second of both, how many times faster ours is, and how many sentences are the same."""
+    """The table: sentences a second of both and seconds of a round, how many times faster ours is, and how many
+    sentences are the same."""
     rows: list[tuple[str, ...]] = [
-        ("ours, transformers", "ours: sentences/s", "transformers", "times (95 %)", "same best")
-    ]
+        ("ours, transformers", "ours: sentences/s", "transformers", "ours: s/round", "transformers",
+         "times (95 %)", "same best")
+    ]  # fmt: skip
     for dtypes, some in laps.items():
-        rates = [
-            np.array([lap.sentences / seconds for lap, seconds in zip(some, side, strict=True)])
-            for side in ([lap.ours for lap in some], [lap.theirs for lap in some])
-        ]
+        seconds = np.array([[lap.ours, lap.theirs] for lap in some]).T
+        rates = np.array([lap.sentences for lap in some]) / seconds
         ratio, low, high = ratio_of_medians(*rates)
         same = sum(lap.same for lap in some) / sum(lap.sentences for lap in some)
         rows.append((", ".join(dtypes), *(f"{np.median(rate):.1f}" for rate in rates),
+                     *(f"{np.median(side):.3f}" for side in seconds),
                      f"{ratio:.2f} ({low:.2f} to {high:.2f})", f"{same:.1%}"))  # fmt: skip
     return f"{config.beams} beams, {batch_size} sources at once, sorted by length\n\n{table(rows)}\n"

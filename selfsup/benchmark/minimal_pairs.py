@@ -173,7 +173,9 @@ def open_ngrams(text: Text, tokenizer: PreTrainedTokenizerBase) -> Scorer:
         vocab_size=len(tokenizer),
         cache_dir=DataConfig().cache(),
     )
-    return ngram_scorer(cached, tokenizer)
+    pairs = key_of(corpus, paradigms)["pairs"]
+    key = {"pairs": pairs, "order": str(ORDER), **cached.origin}
+    return partial(judge_left, partial(ngram_scorer, cached, tokenizer), paradigms, folder, f"{ORDER}-gram", key)
 
 
 def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = ORDER) -> Scorer:

@@ -7,29 +7,31 @@ import torch
 from torch import Tensor
 
 Example = Mapping[str, np.ndarray]
+PATCH = 64  # pixels of a picture that count as a token
 
 
 def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) -> dict[str, Tensor]:
     """Lay the examples of every row side by side and pad the rows to one length.
 
     A field with one number for each token of `input_ids` runs along the tokens; a field with a single number belongs
-    to the example as a whole, and comes out as (examples), one of the shape (1, n) as (examples, n).
+    to the example as a whole, and comes out as (examples), one of the shape (1, n) as (examples, n). A field of three
+    axes is a picture: pictures of one shape come out as (examples, channels, height, width), as they are.
 
     Where there are `decoder_input_ids`, they, `targets` and all fields whose names begin with "decoder_" run along the
     target instead, which has a width of its own; every row is then one example.
 
     Args:
-        rows: examples with at least `input_ids`, grouped by the row they share.
+        rows: examples with at least `input_ids` or a picture, grouped by the row they share.
         padding: what fills the rows, by field; 0 where nothing is said, -100 in `labels`.
     Returns:
-        the fields, (rows, tokens) or (examples), int64 or float32; `attention_mask` where there is padding; where a
-        row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids` (restarting with each
-        example) and `sequence_starts` (examples), places of their first tokens in the flattened batch; with `labels`
-        also `label_positions` (answers), the places in the flattened batch at which something is asked. Fields of
-        targets are (rows, target tokens), with `decoder_attention_mask` where those are padded.
+        the fields, (rows, tokens) or (examples), int64 or float32, pictures uint8; `attention_mask` where there is
+        padding; where a row holds several examples also `sequence_ids` (from 1; 0 is padding), `position_ids`
+        (restarting with each example) and `sequence_starts` (examples), places of their first tokens in the flattened
+        batch; with `labels` also `label_positions` (answers), the places in the flattened batch at which something is
+        asked. Fields of targets are (rows, target tokens), with `decoder_attention_mask` where those are padded.
     """
     padding = {"labels": -100, **padding}
-    sizes = [[len(example["input_ids"]) for example in row] for row in rows]
+    sizes = [[num_tokens(example) for example in row] for row in rows]
     width = max(map(sum, sizes))
     fields: dict[str, np.ndarray] = {}
     packed = any(len(row) > 1 for row in rows)
@@ -39,6 +41,9 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     for name, value in rows[0][0].items():
         if np.ndim(value) == 0:
             fields[name] = np.array([example[name] for row in rows for example in row], dtype=_kind(value))
+            continue
+        if np.ndim(value) == 3:
+            fields[name] = np.stack([example[name] for row in rows for example in row])
             continue
         if np.ndim(value) == 2:
             fields[name] = np.concatenate([example[name] for row in rows for example in row])
@@ -67,6 +72,14 @@ def collate(rows: Sequence[Sequence[Example]], *, padding: Mapping[str, int]) ->
     if "labels" in fields and fields["labels"].ndim == 2 and fields["labels"].dtype == np.int64:
         fields["label_positions"] = np.flatnonzero(fields["labels"] != -100)
     return {name: torch.from_numpy(value) for name, value in fields.items()}
+
+
+def num_tokens(example: Example) -> int:
+    """How much room an example takes: its tokens, or the patches of 8 x 8 pixels of its picture."""
+    if "input_ids" in example:
+        return len(example["input_ids"])
+    height, width = example["pixel_values"].shape[-2:]
+    return max(1, height * width // PATCH)
 
 
 def num_target_tokens(example: Example) -> int:

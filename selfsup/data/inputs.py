@@ -15,7 +15,7 @@ Form = Literal["txt", "jsonl"]  # of what comes on the standard input
 
 
 def find_input(name: str) -> Path:
-    """The file of a name; `STDIN` for "-".
+    """The file of a name, or the folder of pictures; `STDIN` for "-".
 
     Raises:
         ValueError: there is no such file, or nothing of this kind can be read.
@@ -24,7 +24,14 @@ def find_input(name: str) -> Path:
         return STDIN
     path = Path(name).expanduser()
     if path.is_dir():
-        raise ValueError(f"One {listed(INPUTS)} file was wanted, but {path} is a folder: name a file in it")
+        if not pictures_of(path):
+            raise ValueError(
+                f"One {listed(INPUTS)} file or a folder of pictures was wanted, but {path} is a folder without any: "
+                "name a file in it"
+            )
+        return path
+    if path.suffix.lower() in PICTURES and path.is_file():
+        return path
     if not name or not path.exists():
         raise ValueError(
             f"There is no file {path if name else repr(name)}: check the path, or say - for standard input"
@@ -52,6 +59,10 @@ def read_rows(path: Path, form: Form = "txt") -> Iterator[tuple[Place, Row | Val
             numbered = csv_rows(path)
         case ".txt" | ".txt.gz":
             numbered = _text_rows(path)
+        case "pictures":
+            for number, picture in enumerate(pictures_of(path) if path.is_dir() else [path], 1):
+                yield Place("picture", number, str(picture)), {"image": str(picture)}
+            return
         case _:
             numbered = json_rows(path)
     table_name = called(path) if path == STDIN else path.name
@@ -60,13 +71,17 @@ def read_rows(path: Path, form: Form = "txt") -> Iterator[tuple[Place, Row | Val
 
 
 def kind_of(path: Path, form: Form = "txt") -> str:
-    """The ending of a file, or what it would be."""
+    """The ending of a file, or what it would be; "pictures" of a picture or a folder of them."""
+    if path.is_dir() or path.suffix.lower() in PICTURES:
+        return "pictures"
     return f".{form}" if path == STDIN else ending(path, INPUTS) or ""
 
 
 def count_rows(path: Path) -> int | None:
     """How many rows there are, nearly, where that is known without reading them: of parquet, and of plain lines."""
     match kind_of(path):
+        case "pictures":
+            return len(pictures_of(path)) if path.is_dir() else 1
         case ".parquet":
             import pyarrow.parquet as pq
 

@@ -8,9 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from selfsup.data.image_folders import find_table
+from selfsup.data.images import PictureForm
 from selfsup.data.places import listed
 from selfsup.data.roles import ANSWERS, LISTS, NO_LABEL, compare_lengths, reader
-from selfsup.data.tables import Place, find_rows
+from selfsup.data.tables import Place
 
 Columns = Mapping[str, str | tuple[str, ...]]
 
@@ -69,6 +73,7 @@ def read_table(
     answers: bool = True,
     skip_bad_rows: bool = False,
     limit: int | None = None,
+    form: PictureForm | None = None,
     data_root: Path | None = None,
 ) -> Table:
     """Read the rows of a table as examples.
@@ -77,9 +82,9 @@ def read_table(
     their digits. A label of -1 is none, and its row is left out. Of CSV, numbers in `label` are understood.
 
     Args:
-        name: as `find_rows` takes it.
+        name: as `find_table` takes it.
         columns: of each role, by default called as the role; of several names the first that is there counts.
-        roles: that every example has: text, text_pair, label, words, tags, heads, relations, question, context,
+        roles: that every example has: text, text_pair, image, label, words, tags, heads, relations, question, context,
             answers, number, source, target, id.
         optional: that it may have; those that `columns` names must be there too, in every row.
         split: the part wanted, where there are parts.
@@ -88,22 +93,28 @@ def read_table(
         answers: read answers too; False where only predictions are wanted.
         skip_bad_rows: leave rows out that are no examples, instead of refusing the table.
         limit: rows to read at most, from the first on.
+        form: of pictures, as the model wants them.
         data_root: folder that mirrors the Hub.
     Raises:
         ValueError: nothing is called so, a column is missing, a row is no example (its number is said), none is.
     """
     wanted = [[role for role in some if answers or role not in ANSWERS] for some in (roles, optional)]
     filled = {*wanted[0], *columns}  # a pair that is named must be one in every row
-    found = find_rows(name, split=split, data_root=data_root)
+    found = find_table(name, split=split, data_root=data_root)
     if not found.columns:
         raise ValueError(f"Rows to read were wanted, but {name} is empty")
     chosen = choose_columns(name, found.columns, columns, *wanted, is_text=found.is_text)
     names = next((found.class_names(chosen[role]) for role in ("label", "tags") if role in chosen), ())
     names = names or tuple(labels)
-    kinds = {"names": names, "several": several, "is_text": found.is_text}
+    kinds = {"names": names, "several": several, "is_text": found.is_text, "form": form}
     readers = {role: reader(role, column, **kinds) for role, column in chosen.items()}  # type: ignore[arg-type]
     table = Table(name, [], [], names, [], found.origin, found.fingerprint)
-    for place, row in islice(found.rows(list(chosen.values())), limit):
+    rows = islice(found.rows(list(chosen.values())), limit)
+    bar = tqdm(
+        rows, desc=f"reading {name} ({split})", total=limit or found.num_rows, unit=" pictures", leave=False,
+        disable="image" not in chosen,
+    )  # fmt: skip
+    for place, row in bar:
         try:
             example = {role: read(row.get(chosen[role]), role in filled) for role, read in readers.items()}
             compare_lengths(example)

@@ -1,4 +1,4 @@
-"""From the cells of a row to the values of roles: text, label, words, tags, heads, answers, number; or why not."""
+"""From the cells of a row to the values of roles: text, image, label, words, tags, heads, answers; or why not."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from selfsup.data.files import LONE_SURROGATE
+from selfsup.data.images import PictureForm
 
 # Roles that are absent where only predictions are wanted.
 ANSWERS = ("label", "tags", "answers", "number", "target", "heads", "relations")
@@ -14,16 +15,23 @@ NO_LABEL = "no label (-1)"  # as the Hub marks rows whose labels are kept elsewh
 
 
 def reader(
-    role: str, column: str, *, names: tuple[str, ...] = (), several: bool = False, is_text: bool = False
+    role: str,
+    column: str,
+    *,
+    names: tuple[str, ...] = (),
+    several: bool = False,
+    is_text: bool = False,
+    form: PictureForm | None = None,
 ) -> Callable[[Any, bool], Any]:
     """What reads the cells of a role.
 
     Args:
-        role: text, label, words, tags, heads, relations, answers, number, target, id; any other is text.
+        role: text, image, label, words, tags, heads, relations, answers, number, target, id; any other is text.
         column: where the cells stand, for sentences.
         names: of labels and tags, in the order of their numbers; then no other label is taken.
         several: a label is a list.
         is_text: cells are strings, as in CSV, that may stand for numbers.
+        form: of pictures, as the model wants them.
     Returns:
         from a cell, and whether it must be filled, to its value; it refuses a cell with a ValueError, by `NO_LABEL` one
         whose label is kept elsewhere.
@@ -32,6 +40,10 @@ def reader(
         'good'
     """
     match role:
+        case "image":
+            if form is None:
+                raise ValueError(f"a model that reads pictures is wanted for {column!r}, but this one reads text")
+            return form.reader(column)
         case "label" if not several:
             return lambda value, _: _label(value, column=column, names=names, is_text=is_text)
         case "label" | "tags":

@@ -78,6 +78,15 @@ class FileRows:
             case _:
                 return list(next(json_lines(self.files[0]), (0, {}))[1])
 
+    @property
+    def num_rows(self) -> int | None:
+        """How many there are, where that is known without reading them."""
+        if ending(self.files[0], TABLES) != ".parquet":
+            return None
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(path).num_rows for path in self.files)
+
     def class_names(self, column: str) -> tuple[str, ...]:
         """Names of the numbers in a column (of classes, or lists of them); none where the file does not say."""
         if ending(self.files[0], TABLES) != ".parquet":
@@ -111,6 +120,7 @@ class HubRows:
     source: Source
     builder: Any  # datasets.DatasetBuilder
     is_text: bool = False
+    num_rows: int | None = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from selfsup.finetuning.pixels import logistic_regression
 from selfsup.metrics.trees import write_tree
 from selfsup.objectives.objective import Example
 from selfsup.objectives.sequences import Sequences
@@ -41,6 +42,18 @@ def baseline(objective: Supervised, examples: Sequence[Example]) -> tuple[str, G
     counts = Counter(map(str, answers))
     most = next(answer for answer in answers if str(answer) == counts.most_common(1)[0][0])
     return "most frequent label", lambda example: most
+
+
+def shallow(objective: Supervised, examples: Sequence[Example]) -> tuple[str, Guess] | None:
+    """What learns, but without depth, where there is such a thing for an objective: a second baseline.
+
+    Args:
+        objective: its roles decide.
+        examples: raw ones, to learn from.
+    """
+    if "image" in objective.roles and all(isinstance(example.get("label"), str) for example in examples):
+        return "logistic regression on pixels", logistic_regression(examples)
+    return None
 
 
 def frequent_tags(examples: Sequence[Example]) -> Guess:

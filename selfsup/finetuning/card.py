@@ -12,8 +12,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from selfsup.finetuning.figures import between
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.provenance import Provenance, provenance
-from selfsup.finetuning.scoring import why_kept
-from selfsup.finetuning.usage import KINDS, WRITES, aim, snippet
+from selfsup.finetuning.scoring import why_kept, without
+from selfsup.finetuning.usage import KINDS, SEES, WRITES, aim, snippet
 from selfsup.training.card import amount, local_name, num_parameters, save_card, unedited
 from selfsup.training.record import placeless, read_record
 
@@ -45,14 +45,17 @@ def write_card(run: Path, result: Mapping[str, Any], material: Material) -> bool
     config, origin = json.loads((folder / "config.json").read_text()), provenance(material, arguments)
     title, name, scratch = run.resolve().name, local_name(folder), bool(arguments.get("scratch"))
     begun = f"trained from fresh weights in the shape of {origin.base}" if scratch else f"fine-tuned from {origin.base}"
+    many, source = (
+        ("Many pictures, in a folder", "pictures") if kind == SEES else ("Many rows, in a file", "rows.jsonl")
+    )
     pairs = any("text_pair" in example for example in material.train)
     front = front_matter(title, kind, result, material.name, origin, scratch=scratch)
     parts = [
         f"# {title}\n\n{aim(kind, config, material.labels, pairs=pairs)}\n\n{amount(num_parameters(folder))} "
         f"parameters, {begun} for the task `{material.name}` on {origin.text.link} by the library `selfsup`. This card "
         "was generated from the record of the run.",
-        f"## How to use it\n\n```python\n{snippet(name, kind, config, pairs=pairs)}\n```\n\nMany rows, in a file: "
-        f'`scripts/predict.py --model "{name}" --input rows.jsonl --output predictions.jsonl` of `selfsup`.',
+        f"## How to use it\n\n```python\n{snippet(name, kind, config, pairs=pairs)}\n```\n\n{many}: "
+        f'`scripts/predict.py --model "{name}" --input {source} --output predictions.jsonl` of `selfsup`.',
         _figures(result, origin),
         _learning(header, arguments, result, has_curves=(folder / "curves.png").exists()),
         _limits(kind, config, result, origin),
@@ -88,10 +91,10 @@ def front_matter(
 
 
 def _figures(result: Mapping[str, Any], origin: Provenance) -> str:
-    plain, human = result["baseline"], result["human"]
+    human = result["human"]
     beside = [
         between(result["figure"]),
-        f"{100 * plain[1]:.1f} ({plain[0]})",
+        without(result).replace("  ", " "),
         f"{100 * human[0]:.1f} ({human[1]})" if human else "",
     ]
     lines = [
@@ -130,7 +133,8 @@ def _learning(
 
 
 def _limits(kind: str, config: Mapping[str, Any], result: Mapping[str, Any], origin: Provenance) -> str:
-    limits = [f"It learnt from {origin.text.name}: on other text expect less, and measure."]
+    read = "pictures" if kind == SEES else "text"
+    limits = [f"It learnt from {origin.text.name}: on other {read} expect less, and measure."]
     if result["figure"][1] <= result["baseline"][1]:
         limits.append(f"It is not surely better than what needs no learning, the {result['baseline'][0]}.")
     if most := config.get("max_position_embeddings"):

@@ -129,8 +129,7 @@ def compare(
     objective = material.bound(arms[PRETRAINED])
     score = Scorer(material.task, objective)
     name, guess = baseline(objective, material.train)
-    references = [objective.reference(example) for example in material.held_out]
-    plain = score.metrics[0].tallies([guess(example) for example in material.held_out], references)
+    plain = score.of_guesses([guess(example) for example in material.held_out], material.held_out)
     result: dict[str, Any] = {
         "metric": score.metrics[0].main,
         "baseline": [name, float(score.figure(plain.sum(axis=0)))],

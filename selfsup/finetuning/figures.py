@@ -7,6 +7,7 @@ import numpy as np
 
 from selfsup.metrics.bootstrap import bootstrap
 from selfsup.objectives.objective import Example
+from selfsup.objectives.sequences import Sequences
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import Task
 
@@ -21,12 +22,19 @@ class Scorer:
         task: whose metrics.
         objective: bound.
     Raises:
-        ValueError: a metric looks for a label that there is not, or for spans where tags mark none.
+        ValueError: a metric looks for a label that there is not, for spans where tags mark none, or for a source where
+            there is none.
     """
 
     def __init__(self, task: Task, objective: Supervised) -> None:
         self.objective = objective
-        self.metrics = [make() for make in task.metrics]
+        self.of_source = [make() for make in task.source_metrics]
+        self.metrics = [*self.of_source, *(make() for make in task.metrics)]
+        if self.of_source and not isinstance(objective, Sequences):
+            raise ValueError(
+                f"an objective from text to text is wanted by {type(self.of_source[0]).__name__}, which sees the "
+                f"source, but that of {task.name} is {type(objective).__name__}: leave source_metrics out"
+            )
         for metric in self.metrics:
             if getattr(metric, "labels", ()) is None:  # a tally has a place for every label, seen or not
                 metric.labels = [name for name, _ in sorted(objective.label_ids.items(), key=lambda pair: pair[1])]
@@ -41,26 +49,36 @@ class Scorer:
 
     def __call__(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
         """All figures by name, the one that stands for the task first."""
-        predictions, references = self._sides(conclusions, examples)
+        predictions = [self.objective.scored(conclusion) for conclusion in conclusions]
         figures: dict[str, float] = {}
         for metric in self.metrics:
-            found = metric.figures(metric.tallies(predictions, references).sum(axis=0))
+            tallies = metric.tallies(predictions, self._references(metric, examples))
+            found = metric.figures(tallies.sum(axis=0))
             figures |= {name: float(found[name]) for name in (metric.main, *found)}
         return figures
 
     def tallies(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> np.ndarray:
         """(examples, k) what each adds to the first metric, for intervals."""
-        return self.metrics[0].tallies(*self._sides(conclusions, examples))
+        return self.of_guesses([self.objective.scored(conclusion) for conclusion in conclusions], examples)
+
+    def of_guesses(self, guesses: Sequence[Any], examples: Sequence[Example]) -> np.ndarray:
+        """The same of what metrics can read as it is, such as the guesses of a baseline."""
+        return self.metrics[0].tallies(guesses, self._references(self.metrics[0], examples))
 
     def figure(self, totals: np.ndarray) -> np.ndarray:
         """Sums of tallies (..., k) to the figure that stands for the task (...)."""
         return self.metrics[0].figure(totals)
 
-    def _sides(self, conclusions: Sequence[Any], examples: Sequence[Example]) -> tuple[list[Any], list[Any]]:
-        return (
-            [self.objective.scored(conclusion) for conclusion in conclusions],
-            [self.objective.reference(example) for example in examples],
-        )
+    def _references(self, metric: Any, examples: Sequence[Example]) -> list[Any]:
+        """What a metric compares with: the answers, and for some the sources beside them."""
+        references = [self.objective.reference(example) for example in examples]
+        if not any(metric is one for one in self.of_source):
+            return references
+        assert isinstance(self.objective, Sequences)
+        return [
+            {"source": self.objective.source(example), "targets": [answer] if isinstance(answer, str) else answer}
+            for example, answer in zip(examples, references, strict=True)
+        ]
 
 
 def interval(tallies: np.ndarray, score: Scorer, against: np.ndarray | None = None) -> Interval:

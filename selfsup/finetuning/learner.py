@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from selfsup.objectives.supervised import Supervised
-from selfsup.training.export import exported, name_tokens, open_tokenizer, opening
+from selfsup.training.export import exported, name_tokens, open_processor, opening
+from selfsup.training.processors import Processor
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class Learner:
 
     Args:
         start: folder or Hub id of a trained model; or the shape of one that was not trained.
-        tokenizer: of the model.
+        processor: what reads the input of the model: its tokenizer, or its image processor.
         trust_remote_code: run Python files that come with the model.
     """
 
     start: str | PreTrainedConfig
-    tokenizer: PreTrainedTokenizerBase
+    processor: Processor
     trust_remote_code: bool = False
 
     def fingerprint(self) -> str:
@@ -49,21 +50,21 @@ def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool =
 
     Args:
         model: folder of a run, exported folder, checkpoint, or Hub id.
-        scratch: take the shape and the tokenizer alone.
+        scratch: take the shape and the processor alone.
         trust_remote_code: run Python files that come with the model.
     Raises:
         ValueError: nothing opens under that name.
     """
     name = exported(model)
-    tokenizer = open_tokenizer(name, trust_remote_code)
+    processor = open_processor(name, trust_remote_code)
     files = {path.suffix for path in Path(name).glob("*")} if Path(name).is_dir() else {".safetensors"}
     if not scratch and not files & {".safetensors", ".bin"}:
         raise ValueError(f"a trained model is wanted, but {name} holds a shape and no weights: add --scratch true")
     if not scratch:
-        return Learner(name, tokenizer, trust_remote_code)
+        return Learner(name, processor, trust_remote_code)
     with opening("a model whose shape can be taken is wanted", name):
         shape = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
-    return Learner(shape, tokenizer, trust_remote_code)
+    return Learner(shape, processor, trust_remote_code)
 
 
 def build_learner(
@@ -97,7 +98,7 @@ def build_learner(
     config.problem_type = objective.problem_type()
     config.update(objective.findings())
     if config.is_encoder_decoder and config.decoder_start_token_id is None:
-        name_tokens(config, learner.tokenizer)
+        name_tokens(config, learner.processor)
     torch.manual_seed(seed)
     if isinstance(learner.start, PreTrainedConfig):
         return auto.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from selfsup.data.collate import collate, num_target_tokens
+from selfsup.data.collate import collate, num_target_tokens, num_tokens
 from selfsup.finetuning.keeping import KeptEpochs
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.objectives.supervised import Supervised
@@ -227,7 +227,7 @@ def _ahead(curve: Sequence[Mapping[str, float]]) -> int:
 
 def _batches(rows: Sequence[Example], number: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """All rows once in a new order, as batches of nearly one size, the rows of each of nearly one length."""
-    lengths = np.array([len(row["input_ids"]) + num_target_tokens(row) for row in rows])
+    lengths = np.array([num_tokens(row) + num_target_tokens(row) for row in rows])
     parts = np.array_split(rng.permutation(len(rows)), number)
     batches: list[np.ndarray] = []
     for start in range(0, number, POOL):

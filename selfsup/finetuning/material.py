@@ -64,8 +64,8 @@ def open_material(
     Raises:
         ValueError: no such data, a row is no example (its number is said), or a metric does not fit the labels.
     """
-    read = read_task(task, choice, data_root)
     objective = task.objective()
+    read = read_task(task, choice, data_root, form=objective.form(learner.processor, config_of(learner, ())))
     names = objective.survey(read.train.examples)
     labels = _as_learnt(learner, (read.labels or tuple(names)) if names else ())
     if {"label", "tags"} & set(objective.roles) and len(labels) < 2:
@@ -94,7 +94,7 @@ def bind(objective: Supervised, learner: Learner, labels: Sequence[str]) -> None
     """Bind an objective that has seen the training examples, as when this learner learns it."""
     config = config_of(learner, labels)
     config.update(objective.findings())
-    objective.bind(learner.tokenizer, config)
+    objective.bind(learner.processor, config)
 
 
 def _altered(table: Table, objective: Supervised) -> str | None:

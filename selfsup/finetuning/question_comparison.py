@@ -110,8 +110,7 @@ def compare_questions(
         cells = [between(figures[name]), between(differences[name], "+") if name in differences else ""]
         rows.append((name, _spread(runs, "validation_tokens_perplexity"), _spread(runs, "accuracy"), *cells))
     called, guess = baseline(objective, material.train)
-    guesses = [guess(example) for example in material.held_out]
-    blind = score.metrics[0].tallies(guesses, [objective.reference(example) for example in material.held_out])
+    blind = score.of_guesses([guess(example) for example in material.held_out], material.held_out)
     majority = float(score.figure(blind.sum(axis=0)))
     panels = {f"task: {score.metrics[0].main}": figures, f"minus {PLAIN}": differences}
     picture = folder / "comparison.png"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from selfsup.finetuning.baselines import baseline
+from selfsup.finetuning.baselines import baseline, shallow
 from selfsup.finetuning.figures import Scorer, between, interval, spread
 from selfsup.finetuning.learner import Learner
 from selfsup.finetuning.learning import FineTuneConfig
@@ -44,7 +44,7 @@ def score_task(
         accelerator: of the run.
         keep_models: export each, as seed-0/model.
     Returns:
-        see `summary`.
+        see `summary`; `shallow` (name, figure) besides where there is such a baseline.
     """
     if not material.held_out:
         raise ValueError(f"{material.name}: examples to score on are wanted, but none are held out: hold out some")
@@ -56,7 +56,12 @@ def score_task(
     objective = material.bound(learner)
     name, guess = baseline(objective, material.train)
     guesses = [guess(example) for example in material.held_out]
-    return summary(trials, material, Scorer(material.task, objective), (name, guesses))
+    score = Scorer(material.task, objective)
+    result = summary(trials, material, score, (name, guesses))
+    if learnt := shallow(objective, material.train):
+        tallies = score.of_guesses([learnt[1](example) for example in material.held_out], material.held_out)
+        result["shallow"] = [learnt[0], float(score.figure(tallies.sum(axis=0)))]
+    return result
 
 
 def cross_validate(
@@ -121,8 +126,7 @@ def summary(
         did best on its slice of training, and `signatures`, the settings of metrics by their names.
     """
     tallies = np.stack([score.tallies(trial.conclusions, material.held_out) for trial in trials])
-    references = [score.objective.reference(example) for example in material.held_out]
-    without = score.metrics[0].tallies(plain[1], references).sum(axis=0)
+    without = score.of_guesses(plain[1], material.held_out).sum(axis=0)
     metric = score.metrics[0].main
     chosen = [best_of(trial.curve) for trial in trials]
     merits = [line.get(f"slice_{metric}", -line["train_loss"]) for line in chosen]
@@ -169,10 +173,9 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
         )
     ]
     for task, found in results.items():
-        name, plain = found["baseline"]
         human = f"{100 * found['human'][0]:.1f}" if found["human"] else ""
         rows.append(
-            (task, found["metric"], between(found["figure"]), f"{100 * plain:.1f}  ({name})", human,
+            (task, found["metric"], between(found["figure"]), without(found), human,
              f"{found['learnt']:,}, {found['held_out']:,}",
              f"{len(found['curves'][0])}, {'/'.join(map(str, found['epochs']))}", f"{found['seconds'] / 60:.1f}")
         )  # fmt: skip
@@ -189,6 +192,12 @@ def report(results: Mapping[str, dict[str, Any]], folder: Path) -> float:
         print(f"{name}: {said}")
     (folder / "scores.json").write_text(json.dumps({**results, "macro_average": mean}, indent=1))
     return mean
+
+
+def without(found: Mapping[str, Any]) -> str:
+    """The baselines of a task, as a cell of a table."""
+    both = [found[kind] for kind in ("baseline", "shallow") if kind in found]
+    return ", ".join(f"{100 * figure:.1f}  ({name})" for name, figure in both)
 
 
 def present(result: Mapping[str, Any], folder: Path) -> None:

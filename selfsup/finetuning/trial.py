@@ -19,8 +19,8 @@ from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
 from selfsup.predicting.assess import assess
 from selfsup.task import Task
-from selfsup.tokenization.encode import fingerprint
 from selfsup.training.export import export
+from selfsup.training.processors import fingerprint
 
 RECORD = "trial.json"
 PREDICTIONS = "predictions.jsonl"
@@ -82,18 +82,18 @@ def run_trial(
         labels: names in the order of their ids; empty where answers are no labels.
         seed: of the new head, the slice, the order and dropout.
         accelerator: of the run; all processes call together.
-        keep_model: export the model with its tokenizer.
+        keep_model: export the model with its processor.
     Raises:
         ValueError: the model does not fit the task, or a loss was not finite.
     """
     objective = task.objective()
     asked = {
         "model": learner.fingerprint(),
-        "tokenizer": fingerprint(learner.tokenizer),
+        "tokenizer": fingerprint(learner.processor),
         "precision": accelerator.mixed_precision,
         "labels": list(labels),
         "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
-        "metrics": _told(repr(task.metrics)),
+        "metrics": _told(repr((*task.source_metrics, *task.metrics))),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),
@@ -111,7 +111,7 @@ def run_trial(
         )
     objective.survey(examples)
     model = build_learner(learner, objective, labels, seed=seed, fields=config.model)
-    objective.bind(learner.tokenizer, model.config)
+    objective.bind(learner.processor, model.config)
     model.config.update(objective.findings())  # some are known once there are tokens
     score = Scorer(task, objective)
     kept_epochs = KeptEpochs(folder / "epochs", _digest(asked))
@@ -128,7 +128,7 @@ def run_trial(
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if keep_model:
-            export(model, learner.tokenizer, folder / "model")
+            export(model, learner.processor, folder / "model")
         _keep(trial, asked, held_out, folder)
         kept_epochs.delete()
     accelerator.wait_for_everyone()
@@ -161,7 +161,7 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
 def _keep(trial: Trial, asked: dict[str, Any], held_out: Sequence[Example], folder: Path) -> None:
     """Write a trial: each prediction with its example, and the record last, so that it stands for a whole one."""
     lines = [
-        json.dumps({"prediction": conclusion, **example}, ensure_ascii=False)
+        json.dumps({"prediction": conclusion, **example}, ensure_ascii=False, default=str)
         for conclusion, example in zip(trial.conclusions, held_out, strict=True)
     ]
     (folder / PREDICTIONS).write_text("".join(line + "\n" for line in lines))

@@ -6,9 +6,11 @@ from typing import Any
 from selfsup.objectives.supervised import few
 
 WRITES = "text2text-generation"
+SEES = "image-classification"
 # What the Hub calls the heads.
 KINDS = {
     "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForImageClassification": SEES,
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForSeq2SeqLM": WRITES,
@@ -40,6 +42,8 @@ def snippet(name: str, kind: str, config: Mapping[str, Any], *, pairs: bool = Fa
             'print(translate("A dog runs through the snow."))',
         ]
         return "\n".join(lines if config.get("parallel") else [*lines, *_without_us(name, config)])
+    if kind == SEES:
+        return "\n".join(_seen(name, config))
     options, asked, problem = "", '"What a lovely day!"', config.get("problem_type")
     if kind == "token-classification":
         options, asked = ', aggregation_strategy="first"', '"The miller sold a wooden box ."'
@@ -72,6 +76,23 @@ def _without_us(name: str, config: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _seen(name: str, config: Mapping[str, Any]) -> list[str]:
+    """A picture, told apart: without `pipeline`, which makes colours of all."""
+    trust = ", trust_remote_code=True" if "auto_map" in config else ""
+    mode = "L" if config.get("num_channels") == 1 else "RGB"
+    scores = "sigmoid()" if config.get("problem_type") == "multi_label_classification" else "softmax(-1)"
+    return [
+        "from PIL import Image",
+        "from transformers import AutoImageProcessor, AutoModelForImageClassification",
+        "",
+        f'processor = AutoImageProcessor.from_pretrained("{name}")',
+        f'model = AutoModelForImageClassification.from_pretrained("{name}"{trust})',
+        f'picture = Image.open("picture.png").convert("{mode}")',
+        f'scores = model(**processor(picture, return_tensors="pt")).logits[0].{scores}',
+        "print({model.config.id2label[number]: float(score) for number, score in enumerate(scores)})",
+    ]
+
+
 def aim(kind: str, config: Mapping[str, Any], labels: tuple[str, ...], *, pairs: bool = False) -> str:
     """What the model tells, in a sentence."""
     names = few([f"`{label}`" for label in labels])
@@ -82,7 +103,7 @@ def aim(kind: str, config: Mapping[str, Any], labels: tuple[str, ...], *, pairs:
     if kind == WRITES:
         how = "all words at once, in a few rounds" if config.get("parallel") else "word by word"
         return f"It writes a text for a text, {how}."
-    read = "a pair of texts" if pairs else "a text"
+    read = "a picture" if kind == SEES else "a pair of texts" if pairs else "a text"
     if config.get("problem_type") == "regression":
         return f"It gives {read} a number."
     several = "any" if config.get("problem_type") == "multi_label_classification" else "one"

@@ -114,6 +114,7 @@ def beam_search(
     """
     rows = _rows(sources, attention_mask)
     rules = Rules.of(model)
+    rules.check_runs()
     prefixes = _prefixes(prefix, len(rows))
     if not model.config.is_encoder_decoder:
         rows, prefixes = [[*row, *before] for row, before in zip(rows, prefixes, strict=True)], prefixes
@@ -281,9 +282,7 @@ class _Search:
                 f"is 0) the model gave {float(whole[~whole.isfinite()][0])} at new token {step + 1}: its weights are "
                 "broken, or a number overflowed; look for them, or open the model in float32"
             )
-        forced = rules.forced_last if step + 1 == config.max_new_tokens else None
-        if step == 0 and self.before == 1 and rules.forced_first is not None:
-            forced = rules.forced_first
+        forced = rules.forced(first=step == 0 and self.before == 1, last=step + 1 == config.max_new_tokens)
         if forced is not None:
             values = torch.full((len(scores), number), -torch.inf, device=scores.device)
             tokens = torch.full_like(values, forced, dtype=torch.int64)

@@ -18,6 +18,7 @@ class Rules:
         forced_first: token that comes first, or None.
         forced_last: token that comes where the text may go no further, or None.
         never: tokens that are not written.
+        never_runs: tokens that are not written one behind the other, several each.
     """
 
     ends: tuple[int, ...]
@@ -25,13 +26,14 @@ class Rules:
     forced_first: int | None
     forced_last: int | None
     never: tuple[int, ...]
+    never_runs: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "Rules":
         """Of its `generation_config`, or else of its configuration.
 
         Raises:
-            ValueError: an encoder-decoder that has no token to begin with.
+            ValueError: an encoder-decoder that has no token to begin with, or a token that is none of the model's.
         """
 
         def setting(name: str):
@@ -49,10 +51,48 @@ class Rules:
                     "a token that begins a target is wanted, but decoder_start_token_id of the configuration is None: "
                     "set it"
                 )
-        never = [ids[0] for ids in setting("bad_words_ids") or [] if len(ids) == 1] + list(
-            setting("suppress_tokens") or []
-        )
-        return cls(ends, start, setting("forced_bos_token_id"), setting("forced_eos_token_id"), tuple(never))
+        bad = [tuple(ids) for ids in setting("bad_words_ids") or []]
+        never = [ids[0] for ids in bad if len(ids) == 1] + list(setting("suppress_tokens") or [])
+        runs = tuple(ids for ids in bad if len(ids) > 1)
+        first, last = setting("forced_bos_token_id"), setting("forced_eos_token_id")
+        named = {
+            "eos_token_id": ends,
+            "decoder_start_token_id": (start,),
+            "forced_bos_token_id": (first,),
+            "forced_eos_token_id": (last,),
+            "bad_words_ids or suppress_tokens": [*never, *(token for run in runs for token in run)],
+        }
+        vocab = model.config.vocab_size
+        for name, ids in named.items():
+            if outside := [token for token in ids if token is not None and not 0 <= token < vocab]:
+                raise ValueError(
+                    f"token ids of 0 to {vocab - 1} are wanted, but {name} of the model's settings has {outside[0]}: "
+                    "correct it in its generation_config.json or config.json"
+                )
+        return cls(ends, start, first, last, tuple(never), runs)
+
+    def check_runs(self) -> None:
+        """Refuse runs of tokens that may not be written, which are nothing of ours.
+
+        Raises:
+            ValueError: there are some.
+        """
+        if self.never_runs:
+            raise ValueError(
+                "bad words of one token each are wanted, but bad_words_ids of the model's settings has "
+                f"{list(self.never_runs[0])}: write with the model's own generate, or leave them out there"
+            )
+
+    def forced(self, *, first: bool, last: bool) -> int | None:
+        """The token that must come next, if one must.
+
+        Args:
+            first: nothing of the text is written yet.
+            last: nothing may be written behind it.
+        """
+        if first and self.forced_first is not None:
+            return self.forced_first
+        return self.forced_last if last else None
 
 
 def check(

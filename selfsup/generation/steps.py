@@ -12,6 +12,8 @@ from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
 from selfsup.models.positions import rotation
 
+FIRST_ROOM = 32  # tokens for which there is memory at first, of each beam; it is doubled where texts become longer
+
 
 class Steps(Protocol):
     """A batch of sentences that are being written, several beams of each."""
@@ -74,9 +76,10 @@ class PairSteps:
     """Of our encoder-decoder, to rounding what `TextEncoderDecoderForSeq2SeqLM` computes with its modules.
 
     Beams are rows of queries. Keys and values of a source are computed once for its sentence and never repeated. Those
-    of the target lie where they were written, in memory taken once, and never move: a mask says which of them are
+    of the target lie where they were written and are never put in another order: a mask says which of them are
     ancestors of a beam. That multiplies what attention computes by the number of beams, but it is small beside the
-    matrices of the blocks, and all beams of a sentence go through one product.
+    matrices of the blocks, and all beams of a sentence go through one product. Memory is doubled when it is full, since
+    few texts need all of the room.
 
     Args:
         model: in evaluation mode; the rest as for `steps_of`.
@@ -99,7 +102,8 @@ class PairSteps:
         self.heads, self.size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
         encoded = model.model.encoder(source_ids, source_mask)
         source, levels = encoded.last_hidden_state, encoded.levels
-        columns = begin.shape[1] + beams * max(0, room - 1)
+        self.room, self.most = min(FIRST_ROOM, max(0, room - 1)), max(0, room - 1)  # the last token is not read
+        columns = begin.shape[1] + beams * self.room
         self.kept = [
             [torch.empty(self.sentences, self.heads, columns, self.size, dtype=kind, device=device) for _ in range(2)]
             for _ in self.blocks
@@ -131,6 +135,8 @@ class PairSteps:
         return self._read(self.begin[:, -1:])
 
     def next(self, tokens: Tensor, parents: Tensor) -> Tensor:
+        if self.columns == self.visible.shape[-1]:
+            self._grow()
         seen = self.visible[: self.sentences, :, :, : self.columns]
         seen.copy_(seen.gather(2, parents[:, None, :, None].expand_as(seen)))
         self.visible[: self.sentences, :, :, self.columns : self.columns + self.beams] = self.own
@@ -150,6 +156,20 @@ class PairSteps:
         (self.visible,) = self._closed([self.visible], holes, last)
         if self.source_visible is not None:
             (self.source_visible,) = self._closed([self.source_visible], holes, last)
+
+    def _grow(self) -> None:
+        """Twice the memory, or as much as is ever needed, for the sentences that are left."""
+        wider = min(2 * self.room, self.most)
+        more, self.room = self.beams * (wider - self.room), wider
+        for pair in self.kept:
+            pair[:] = [self._wider(part, dim=2, more=more) for part in pair]
+        self.visible = self._wider(self.visible, dim=3, more=more)
+
+    def _wider(self, part: Tensor, *, dim: int, more: int) -> Tensor:
+        part = part[: self.sentences]
+        shape = [*part.shape]
+        shape[dim] = more
+        return torch.cat([part, part.new_zeros(shape)], dim=dim)
 
     def _closed(self, parts: Sequence[Tensor], holes: Tensor, last: Tensor) -> list[Tensor]:
         for part in parts:

@@ -13,6 +13,8 @@ FILES = {
     "ExactMatch": "exact_match",
     "F1": "f1",
     "Matthews": "matthews",
+    "Mention": "mention",
+    "Sari": "sari",
     "SpanF1": "span_f1",
     "Squad": "squad",
     "TagAccuracy": "tag_accuracy",

@@ -2,9 +2,10 @@
 
 import transformers
 
-from selfsup.models import encoder_decoder, text_decoder, text_encoder
+from selfsup.models import convnet, encoder_decoder, masked_autoencoder, text_decoder, text_encoder, vit
 
-for _room in (text_encoder, text_decoder, encoder_decoder):  # a new model: its file, and its name here
+# A new model: its file, and its name here.
+for _room in (text_encoder, text_decoder, encoder_decoder, convnet, vit, masked_autoencoder):
     _classes = {auto: getattr(_room, name) for auto, name in _room.AUTO_CLASSES.items()}
     _config = _classes.pop("AutoConfig")
     _config.register_for_auto_class("AutoConfig")  # so that `save_pretrained` copies the code beside the weights

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, EncoderDecoderCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .dropout import drop
 from .masks import visible
 from .positions import rotate
 
@@ -45,7 +46,7 @@ def eager_attention(
     elif attention_mask is not None:
         scores = scores + attention_mask
     weights = share_out(scores, attention_mask, activation)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+    weights = drop(weights, dropout, training=module.training)
     return (weights @ value).transpose(1, 2), weights
 
 

@@ -6,6 +6,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import CrossAttention, SelfAttention
+from .dropout import Dropout
 
 
 class FeedForward(nn.Module):
@@ -57,7 +58,7 @@ class Block(GradientCheckpointingLayer):
         self.attention = SelfAttention(config, layer_index)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
         self.feed_forward = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
@@ -94,7 +95,7 @@ class CrossBlock(GradientCheckpointingLayer):
         self.cross_attention = CrossAttention(config, layer_index)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
         self.feed_forward = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,

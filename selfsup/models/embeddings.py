@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from .dropout import Dropout
 from .positions import sinusoids
 
 COMPARED = 4  # numbers of an embedding that tell tokens apart: equal ones by chance are rarer than one in 2 ** 24
@@ -20,7 +21,7 @@ class Embeddings(nn.Module):
         if config.position_type == "learned":
             self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.use_bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self, embeds: Tensor, token_type_ids: Tensor, position_ids: Tensor, sequence_ids: Tensor | None = None

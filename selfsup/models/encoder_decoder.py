@@ -20,6 +20,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .attention import CrossAttention, SelfAttention, check_implementation
 from .blocks import Block, CrossBlock, narrows
 from .copying import CopyGate
+from .dropout import Dropout
 from .encoder_decoder_config import AUTO_MAP, TextEncoderDecoderConfig
 from .heads import mean_loss
 from .masks import causal_mask
@@ -86,7 +87,7 @@ class Stack(TextEncoderDecoderPreTrainedModel):
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.embeddings_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
         for block in blocks:  # told here: transformers initialises no module that has no weights of its own

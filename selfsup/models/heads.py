@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
+from .dropout import Dropout
+
 
 @dataclass
 class PreTrainingOutput(ModelOutput):
@@ -51,7 +53,7 @@ class Pooler(nn.Module):
     def __init__(self, config) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, sequence_starts: Tensor | None = None) -> Tensor:
         """(batch, tokens, hidden), and (sequences) places of first tokens in the flattened batch where rows are
@@ -75,7 +77,7 @@ class SequencePooler(nn.Module):
         super().__init__()
         self.pooling = config.pooling
         self.dense = nn.Linear((4 if self.pooling == "segments" else 1) * config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
         """(batch, tokens, hidden), and (batch, tokens) 1 for real tokens and 0 or 1 for their segments, all 1 and all 0

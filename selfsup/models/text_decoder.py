@@ -15,6 +15,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SelfAttention, check_implementation
 from .blocks import Block, narrows
+from .dropout import Dropout
 from .heads import mean_loss
 from .masks import causal_mask
 from .positions import count_positions, rotation
@@ -59,7 +60,7 @@ class TextDecoderModel(TextDecoderPreTrainedModel):
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.embeddings_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, number) for number in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=False)
         for block in self.blocks:  # told here: transformers initialises no module that has no weights of its own
@@ -287,7 +288,7 @@ class TextDecoderForSequenceClassification(TextDecoderPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.decoder = TextDecoderModel(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 

@@ -17,6 +17,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SelfAttention, check_implementation
 from .blocks import Block, narrows
+from .dropout import Dropout
 from .embeddings import Embeddings
 from .heads import (
     MaskedTokenHead,
@@ -310,7 +311,7 @@ class TextEncoderForTokenClassification(TextEncoderPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.encoder = TextEncoderModel(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 

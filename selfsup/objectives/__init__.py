@@ -3,13 +3,17 @@
 from selfsup.objectives.answer_span import AnswerSpan
 from selfsup.objectives.classification import Classification
 from selfsup.objectives.conditional_masked_tokens import ConditionalMaskedTokens
+from selfsup.objectives.contrastive import Contrastive
 from selfsup.objectives.denoising import Denoising
+from selfsup.objectives.image_classification import ImageClassification
+from selfsup.objectives.masked_patches import MaskedAutoencoding, MaskedPatches
 from selfsup.objectives.masked_tokens import MaskedTokens
 from selfsup.objectives.next_sentence import NextSentence
 from selfsup.objectives.next_token import NextToken
 from selfsup.objectives.objective import Joint, Objective
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.replaced_tokens import ReplacedTokens
+from selfsup.objectives.rotation import Rotation
 from selfsup.objectives.sentence_order import SentenceOrder
 from selfsup.objectives.sequence_reward import SequenceReward
 from selfsup.objectives.sequence_to_sequence import SequenceToSequence
@@ -20,14 +24,19 @@ __all__ = [
     "AnswerSpan",
     "Classification",
     "ConditionalMaskedTokens",
+    "Contrastive",
     "Denoising",
+    "ImageClassification",
     "Joint",
+    "MaskedAutoencoding",
+    "MaskedPatches",
     "MaskedTokens",
     "NextSentence",
     "NextToken",
     "Objective",
     "Regression",
     "ReplacedTokens",
+    "Rotation",
     "SentenceOrder",
     "SequenceReward",
     "SequenceToSequence",

@@ -101,15 +101,23 @@ class ConditionalMaskedTokens(Sequences):
             return {self.name: 0, "length": 0}
         return {self.name: int((batch["targets"] != -100).sum()), "length": len(batch["target_length"])}
 
+    def forward(self, players: Players, batch: Batch, turn: str) -> Any:
+        """In training the vocabulary is scored at hidden tokens alone, which are half of them."""
+        fields = dict(self.inputs(batch))
+        if "learnt" in batch:
+            fields["logit_positions"] = (batch["targets"].flatten() != -100).nonzero().squeeze(1)
+        return players["model"](**fields)
+
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        logits, targets = in_float32(outputs.logits).flatten(0, 1), batch["targets"].flatten()
+        logits, targets = _asked(outputs, batch)
         smoothing = self.label_smoothing if "learnt" in batch else 0.0
-        masked = cross_entropy(logits, targets, ignore_index=-100, reduction="sum", label_smoothing=smoothing)
+        masked = cross_entropy(in_float32(logits), targets, reduction="sum", label_smoothing=smoothing)
         length = cross_entropy(in_float32(outputs.length_logits), batch["target_length"], reduction="sum")
         return {self.name: masked, "length": length}
 
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        right = (outputs.logits.argmax(dim=-1) == batch["targets"]).sum()
+        logits, targets = _asked(outputs, batch)
+        right = (logits.argmax(dim=-1) == targets).sum()
         return {self.name: right, "length": (outputs.length_logits.argmax(dim=-1) == batch["target_length"]).sum()}
 
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
@@ -127,3 +135,9 @@ class ConditionalMaskedTokens(Sequences):
         ]
         return mask_predict(bare(players), self.tokenizer, sources, rounds=self.rounds, lengths=self.lengths,
                             max_new_tokens=self.max_new_tokens)  # fmt: skip
+
+
+def _asked(outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(answers, vocab) scores and (answers) ids of the tokens that are asked for."""
+    asked = batch["targets"] != -100
+    return outputs.logits if "learnt" in batch else outputs.logits[asked], batch["targets"][asked]

@@ -7,6 +7,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from selfsup.objectives.masking import check_share, choose, join_words, share_at
 from selfsup.objectives.objective import Batch, Example, Objective
 from selfsup.tokenization.align import Words
 from selfsup.tokenization.segments import frame
@@ -56,8 +57,7 @@ class MaskedTokens(Objective):
         super().__init__(weight)
         self.rate, self.final_rate = rate, rate if final_rate is None else final_rate
         for share in (self.rate, self.final_rate):
-            if not 0 < share <= 1:
-                raise ValueError(f"the share of hidden tokens must be above 0 and at most 1, but {share} came")
+            check_share(share, "tokens")
         if max_span < 1:
             raise ValueError(f"max_span counts words and must be at least 1, but {max_span} came")
         if not 0 <= mask_rate <= mask_rate + random_rate <= 1 + 1e-9:
@@ -86,7 +86,7 @@ class MaskedTokens(Objective):
         if progress is None:
             rate = EVALUATION_RATE
         else:
-            rate = self.rate + (self.final_rate - self.rate) * progress
+            rate = share_at(self.rate, self.final_rate, progress)
         units = self._units(ids, "token" if progress is None else self.unit, rng)
         hidden = np.flatnonzero(choose(units, rate, rng))
         fate = rng.random(len(hidden))
@@ -133,49 +133,3 @@ class MaskedTokens(Objective):
         if logits.dim() == 3:
             logits = logits.flatten(0, 1)[positions]
         return logits if logits.dtype.itemsize >= 4 else logits.float(), batch["labels"].flatten()[positions]
-
-
-def choose(units: np.ndarray, rate: float, rng: Generator) -> np.ndarray:
-    """Pick whole units by chance until a share of the tokens is covered.
-
-    Args:
-        units: (tokens) int64, which unit each token belongs to, from 0; -1 for tokens that stay.
-        rate: share of the tokens with a unit, above 0 and at most 1.
-        rng: the only source of chance.
-    Returns:
-        (tokens) bool; at least one unit is picked where there is one.
-    Example:
-        >>> choose(np.array([-1, 0, 0, 1, -1]), rate=1.0, rng=np.random.default_rng(0))
-        array([False,  True,  True,  True, False])
-    """
-    sizes = np.bincount(units[units >= 0])
-    if not len(sizes):
-        return np.zeros(len(units), dtype=bool)
-    order = rng.permutation(len(sizes))
-    wanted = max(1, round(rate * int(sizes.sum())))
-    enough = int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1
-    picked = np.zeros(len(sizes) + 1, dtype=bool)  # the last place serves unit -1
-    picked[order[:enough]] = True
-    return picked[units]
-
-
-def join_words(words: np.ndarray, max_span: int, rng: Generator) -> np.ndarray:
-    """Cut a run of words into spans of 1 to `max_span` words.
-
-    Args:
-        words: (tokens) int64, the word of each token, rising from 0; -1 for special tokens.
-        max_span: longest span in words.
-        rng: the only source of chance.
-    Returns:
-        (tokens) int64, the span of each token, -1 for special tokens. A span never crosses a special token.
-    """
-    num_words = int(words.max(initial=-1)) + 1
-    lengths = rng.integers(1, max_span, num_words, endpoint=True)
-    starts = np.zeros(num_words, dtype=bool)
-    edges = np.concatenate(([0], np.cumsum(lengths)))
-    starts[edges[edges < num_words]] = True
-    ordinary = words >= 0
-    after_special = np.flatnonzero(ordinary & ~np.concatenate(([False], ordinary[:-1])))
-    starts[words[after_special]] = True
-    spans = np.cumsum(starts) - 1
-    return np.where(ordinary, spans[words] if num_words else -1, -1)

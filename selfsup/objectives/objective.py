@@ -45,7 +45,7 @@ class Objective(ABC):
         """Learn the ids and fields that later calls need. Once, before the first example.
 
         Args:
-            tokenizer: of transformers.
+            tokenizer: of transformers; of a model of pictures its image processor.
             config: of the model.
         Raises:
             ValueError: the tokenizer lacks a token that the objective needs, or no such head is known for the model.
@@ -224,7 +224,8 @@ def accepted_fields(auto_class: str, config) -> set[str]:
             f"{auto_class} knows no model for a {type(config).__name__}: choose another objective or another model "
             "(encoders are pretrained by pretrain.py, decoders by pretrain_decoder.py)"
         )
-    return set(inspect.signature(known[type(config)].forward).parameters)
+    kinds = known[type(config)]  # several where a model has a second head for teachers
+    return set(inspect.signature((kinds[0] if isinstance(kinds, tuple) else kinds).forward).parameters)
 
 
 def text_rng(seed: int, epoch: int, index: int) -> Generator:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers.modeling_outputs import BaseModelOutput
 
+from selfsup.generation.rules import Rules
 from selfsup.objectives.objective import Batch, Example, Players
 from selfsup.objectives.sequence_to_sequence import SequenceToSequence
 from selfsup.objectives.sequences import bare, real_tokens
@@ -24,7 +25,8 @@ class SequenceReward(SequenceToSequence):
     Reads `source` and `target`. Answer `reward`: one a sequence, with the loss -advantage x log p(sample), whose value
     says nothing (its gradient does); with `mix` also `target`, the cross-entropy of the true target. Meant for a
     model that writes well already: from a fresh one nearly every sample is equally bad. What is assessed is the plain
-    cross-entropy; the reward itself is what metrics of the same name show.
+    cross-entropy; the reward itself is what metrics of the same name show. Where a model's own settings force tokens or
+    forbid some, what is written keeps to them, and p is that of what was left to choose from.
 
     Args:
         reward: of one text, 0-1: "chrf" also tells bad from worse; "bleu" has its n-grams without a match smoothed.
@@ -96,6 +98,11 @@ class SequenceReward(SequenceToSequence):
             decoder_input_ids=before,
             decoder_attention_mask=(asked != -100).long(),
         )
+        rules = Rules.of(model)
+        outputs.never = list(rules.never)
+        for place in range(width):  # what had to be written was not chosen
+            if rules.forced(first=place == 0, last=place + 1 == self.num_written) is not None:
+                asked[:rows, place] = -100
         outputs.asked = asked
         outputs.advantages = outputs.logits.new_tensor(np.subtract(*rewards))
         return outputs
@@ -104,9 +111,13 @@ class SequenceReward(SequenceToSequence):
         if "learnt" not in batch:
             return {"target": super().loss(outputs, batch, turn)[self.name]}
         logits, asked = in_float32(outputs.logits), outputs.asked
+        rows = len(outputs.advantages)
+        if outputs.never:
+            closed = logits.new_zeros(logits.shape[-1])
+            closed[outputs.never] = -torch.inf
+            logits = torch.cat([logits[:rows] + closed, logits[rows:]])  # true targets may hold such tokens
         nats = cross_entropy(logits.flatten(0, 1), asked.flatten(), ignore_index=-100, reduction="none")
         of_row = nats.view(asked.shape).sum(dim=1)
-        rows = len(outputs.advantages)
         losses = {self.name: (outputs.advantages.to(of_row) * of_row[:rows]).sum()}
         return losses | ({"target": of_row[rows:].sum()} if self.mix else {})
 
@@ -128,11 +139,14 @@ class SequenceReward(SequenceToSequence):
 
         The noise is Gumbel's, so that the token with the highest sum is a sample of softmax. A row draws it from a
         generator of its own, in the order of its tokens: neither its batch nor the process changes what it draws.
+        The model's own `Rules` hold for both.
 
         Returns:
             (2 rows) lists of ids with the end, those sampled first.
         """
         rows, device = len(batch["input_ids"]), batch["input_ids"].device
+        rules = Rules.of(model)
+        rules.check_runs()
         chance = [torch.Generator().manual_seed(key) for key in batch["noise_key"].tolist()]
         mask = real_tokens(batch).long()
         source = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=mask)
@@ -140,10 +154,14 @@ class SequenceReward(SequenceToSequence):
         ids = mask.new_full((2 * rows, 1), self.start_id)
         written: list[list[int]] = [[] for _ in range(2 * rows)]
         cache = None
-        for _ in range(self.num_written):
+        for step in range(self.num_written):
             outputs = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=ids, use_cache=True,
                             past_key_values=cache)  # fmt: skip
             cache, scores = outputs.past_key_values, in_float32(outputs.logits[:, -1])
+            scores[:, list(rules.never)] = -torch.inf
+            if (forced := rules.forced(first=step == 0, last=step + 1 == self.num_written)) is not None:
+                scores[:] = -torch.inf
+                scores[:, forced] = 0.0
             noise = [torch.rand(scores.shape[1], generator=one).clamp(min=1e-20) for one in chance]
             scores[:rows] -= torch.stack(noise).log().neg().log().to(device)
             ids = scores.argmax(dim=-1, keepdim=True)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from numpy.random import Generator
 from torch import Tensor
 
-from selfsup.objectives.objective import Batch, Example, Objective, Players
+from selfsup.data.images import PictureForm
+from selfsup.objectives.objective import Batch, Example, Objective, Players, accepted_fields
 
 
 class Supervised(Objective):
@@ -20,6 +21,7 @@ class Supervised(Objective):
 
     roles: ClassVar[tuple[str, ...]]  # that every example has
     optional: ClassVar[tuple[str, ...]] = ()  # that it may have
+    picture_form: PictureForm | None = None  # as the model wants pictures, if it does; known once bound
 
     def bind(self, tokenizer, config) -> None:
         super().bind(tokenizer, config)
@@ -33,6 +35,18 @@ class Supervised(Objective):
     @property
     def packs(self) -> bool:
         return False  # a row is one example or one part of it
+
+    def form(self, processor, config) -> PictureForm | None:
+        """How pictures are to be read for a model; None where the question is about text. Before `bind`.
+
+        Args:
+            processor: what reads the model's input: a tokenizer, or an image processor.
+            config: of the model.
+        Raises:
+            ValueError: the model has not the head, or other input.
+        """
+        accepted_fields(self.auto_class, config)
+        return None
 
     def survey(self, examples: Sequence[Example]) -> list[str]:
         """Look at all examples to be learnt from, once, before there is a model.

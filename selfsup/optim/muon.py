@@ -21,7 +21,8 @@ class Muon(AdamW):
 
     Args:
         groups: as AdamW takes them, each with `parts`: 0 for AdamW; else its matrices (rows, columns) go by Muon, in so
-            many parts of their rows, as queries, keys and values lie on top of each other in attention.
+            many parts of their rows, as queries, keys and values lie on top of each other in attention. A convolution
+            (outputs, inputs, height, width) is a matrix with a row for each output.
         momentum: of Muon, Nesterov's.
         options: of AdamW.
     Raises:
@@ -36,10 +37,10 @@ class Muon(AdamW):
         self.momentum = momentum
         for group in self.param_groups:
             for weight in group["params"] if group["parts"] else []:
-                if weight.ndim != 2 or weight.shape[0] % group["parts"]:
+                if weight.ndim < 2 or weight.shape[0] % group["parts"]:
                     raise ValueError(
-                        f"Muon moves matrices, here of {group['parts']} equal parts, but one of the shape "
-                        f"{tuple(weight.shape)} came: put it into a group with parts = 0"
+                        f"Muon moves matrices, and convolutions as such, here of {group['parts']} equal parts, but "
+                        f"one of the shape {tuple(weight.shape)} came: put it into a group with parts = 0"
                     )
 
     @torch.no_grad()
@@ -60,8 +61,8 @@ class Muon(AdamW):
         momentum = state["momentum"].lerp_(weight.grad, 1 - self.momentum)
         ahead = weight.grad.lerp(momentum, self.momentum)  # type: ignore[union-attr]  # Nesterov: where it will be
         weight.mul_(1 - group["lr"] * group["weight_decay"])
-        for part, move in zip(weight.chunk(group["parts"]), ahead.chunk(group["parts"]), strict=True):
-            part.add_(orthogonalise(move), alpha=-group["lr"] * STEP * max(part.shape) ** 0.5)
+        moves = [orthogonalise(part) * max(part.shape) ** 0.5 for part in ahead.flatten(1).chunk(group["parts"])]
+        weight.add_(torch.cat(moves).view(weight.shape), alpha=-group["lr"] * STEP)
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:

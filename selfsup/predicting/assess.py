@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from selfsup.data.collate import collate, num_target_tokens
+from selfsup.data.collate import collate, num_target_tokens, num_tokens
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised
 
@@ -87,7 +87,7 @@ def assess(
 def by_length(rows: Sequence[Example], batch_tokens: int) -> list[np.ndarray]:
     """Places of rows in batches of nearly one length: as many as fit, padding included, and at least one. A row is as
     long as its source and its target together, each padded on its own."""
-    lengths = [(len(row["input_ids"]), num_target_tokens(row)) for row in rows]
+    lengths = [(num_tokens(row), num_target_tokens(row)) for row in rows]
     batches: list[np.ndarray] = []
     chosen: list[int] = []
     widths = (0, 0)

@@ -158,7 +158,10 @@ def _readers(
             "parquet"
         )
     chosen = choose_columns(called(source), there, columns, needed, optional, is_text=is_text, flag="--columns")
-    return {role: _reads(reader(role, column), column, role in needed) for role, column in chosen.items()}
+    return {
+        role: _reads(reader(role, column, form=head.picture_form), column, role in needed)
+        for role, column in chosen.items()
+    }
 
 
 def _reads(read: Callable[[Any, bool], Any], column: str, needed: bool) -> Callable[[Row], Any]:
@@ -173,7 +176,7 @@ def predicted(
     found = assess(model, head, examples, accelerator=accelerator, batch_tokens=batch_tokens) if examples else None
     conclusions = iter(found.conclusions if found else [])
     for one in rows:
-        yield one.row | ({"error": one.error} if one.example is None else next(conclusions))
+        yield head.shown(one.row) | ({"error": one.error} if one.example is None else next(conclusions))
 
 
 @contextmanager

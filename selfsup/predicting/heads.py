@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from selfsup.objectives.answer_span import AnswerSpan
+from selfsup.objectives.classes import Classes
 from selfsup.objectives.classification import Classification
+from selfsup.objectives.image_classification import ImageClassification
 from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.regression import Regression
 from selfsup.objectives.supervised import Supervised, in_float32
@@ -28,6 +30,7 @@ class Head(Supervised):
     reads: ClassVar[tuple[Roles, ...]]  # alternatives; see `asked`
     aliases: ClassVar[Mapping[str, str]] = MappingProxyType({})  # other names of columns, of some roles
     gives: ClassVar[tuple[str, ...]]  # names in its conclusions
+    checks_frame: ClassVar[bool] = True  # are its texts framed as ours put special tokens around them?
 
     @property
     def batch_tokens(self) -> int:
@@ -42,6 +45,10 @@ class Head(Supervised):
         """
         return example
 
+    def shown(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a row is written down beside its prediction."""
+        return dict(row)
+
     def asked(self, there: Sequence[str], named: Sequence[str] = ()) -> Roles:
         """The roles to read: the first alternative whose own role is there, or is named; else the last. Both texts
         where the model learnt pairs."""
@@ -50,10 +57,9 @@ class Head(Supervised):
         return next((roles for roles in self.reads if {*there, *named}.issuperset(roles[0][:1])), self.reads[-1])
 
 
-class Labels(Head, Classification):
-    """Which label a text or a pair has, or which labels, with the scores of all of them."""
+class Scores(Head, Classes):
+    """Which label an example has, or which labels, with the scores of all of them."""
 
-    reads = ((("text",), ("text_pair",)),)
     gives = ("prediction", "score", "scores")
 
     def bind(self, tokenizer, config) -> None:
@@ -74,6 +80,22 @@ class Labels(Head, Classification):
             return {"prediction": [name for name, score in scores.items() if score > 0.5], "scores": scores}
         best = self.names[int(np.argmax(predictions[0]))]
         return {"prediction": best, "score": scores[best], "scores": scores}
+
+
+class Labels(Scores, Classification):
+    """The label, or the labels, of a text or a pair."""
+
+    reads = ((("text",), ("text_pair",)),)
+
+
+class PictureLabels(Scores, ImageClassification):
+    """The label, or the labels, of a picture."""
+
+    reads = ((("image",), ()),)
+    checks_frame = False
+
+    def shown(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: _without_bytes(value) for name, value in row.items()}
 
 
 class Number(Head, Regression):
@@ -146,6 +168,11 @@ class Span(Head, AnswerSpan):
             **{name: best[0][name] for name in ("score", "start", "stop")},
             "best": best,
         }
+
+
+def _without_bytes(value: Any) -> Any:
+    """The path alone of a picture that a table holds with its bytes."""
+    return value.get("path") if isinstance(value, dict) and "bytes" in value else value
 
 
 def rounded(score: float) -> float:

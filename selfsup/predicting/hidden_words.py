@@ -19,6 +19,7 @@ class HiddenWords(Head):
     name: ClassVar[str] = "hidden"
     roles: ClassVar[tuple[str, ...]] = ("text",)
     reads = ((("text",), ()),)
+    checks_frame = False
     gives = ("prediction", "scores", "best")
 
     def bind(self, tokenizer, config) -> None:

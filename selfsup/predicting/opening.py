@@ -11,32 +11,38 @@ import transformers
 from accelerate import Accelerator
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from selfsup.predicting.heads import Head, Labels, Number, Span, Tags
+from selfsup.predicting.heads import Head, Labels, Number, PictureLabels, Span, Tags
 from selfsup.predicting.hidden_words import HiddenWords
 from selfsup.predicting.targets import Targets
 from selfsup.predicting.translating import is_parallel
+from selfsup.task import Task
 from selfsup.tokenization.encode import batch_encoder
 from selfsup.tokenization.segments import frame
-from selfsup.training.export import exported, open_tokenizer, opening
+from selfsup.training.export import exported, open_processor, opening
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
-    {kind.auto_class: kind for kind in (Labels, Tags, Span, Targets, HiddenWords)}  # BART is of the last two kinds
+    {
+        kind.auto_class: kind for kind in (Labels, PictureLabels, Tags, Span, Targets, HiddenWords)
+    }  # BART is of the last two
 )
 
 
-def open_head(name: str, *, beams: int | None = None, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Head]:
+def open_head(
+    name: str, *, beams: int | None = None, task: Task | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, Head]:
     """A trained model, in evaluation mode and float32, and its head, bound.
 
     Args:
         name: folder of a run, exported folder, checkpoint or Hub id.
         beams: see `Translator`; of models that write texts alone, and 5 there, if None.
+        task: see `Targets`; of such models alone, too.
         trust_remote_code: run Python files that come with the model; our own need none.
     Raises:
-        ValueError: nothing opens under that name, or the model has no head whose predictions people read, or beams are
-            wanted of one that writes nothing.
+        ValueError: nothing opens under that name, or the model has no head whose predictions people read, or beams or a
+            task are named for one that writes nothing.
     """
     start = exported(name)
-    tokenizer = open_tokenizer(start, trust_remote_code)
+    processor = open_processor(start, trust_remote_code)
     with opening("a trained model is wanted", name):
         config = AutoConfig.from_pretrained(start, trust_remote_code=trust_remote_code)
     auto_class = head_of(config)
@@ -53,12 +59,13 @@ def open_head(name: str, *, beams: int | None = None, trust_remote_code: bool = 
         kind = Number
     if is_parallel(config):
         kind = Targets
-    if beams is not None and kind is not Targets:
-        raise ValueError(f"a model that writes texts is wanted for --beams, but {name} does not: leave --beams out")
-    head = kind() if beams is None else Targets(beams)
-    head.bind(tokenizer, model.config)
-    if kind not in (HiddenWords, Targets):
-        _check_frame(head, tokenizer, name)
+    for flag, value in (("--beams", beams), ("--task", task)):
+        if value is not None and kind is not Targets:
+            raise ValueError(f"a model that writes texts is wanted for {flag}, but {name} does not: leave {flag} out")
+    head = Targets(5 if beams is None else beams, task) if kind is Targets else kind()
+    head.bind(processor, model.config)
+    if head.checks_frame:
+        _check_frame(head, processor, name)
     return model.eval(), head
 
 

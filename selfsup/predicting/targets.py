@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from selfsup.data.roles import ANSWERS
 from selfsup.objectives.objective import Batch, Example, Players
+from selfsup.objectives.sequences import Sequences
 from selfsup.predicting.assess import TOKENS
-from selfsup.predicting.heads import Head, rounded
+from selfsup.predicting.heads import Head, Roles, rounded
 from selfsup.predicting.translating import Translator, is_parallel, read_source
+from selfsup.task import Task
 
 
 class Targets(Head):
@@ -18,18 +21,42 @@ class Targets(Head):
 
     Args:
         beams: see `Translator`.
+        task: that the model learnt, where it makes the source of columns of its own; they are called as in its first
+            data set, or as their roles.
+    Raises:
+        ValueError: the task is not from text to text.
     """
 
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     name: ClassVar[str] = "target"
     roles: ClassVar[tuple[str, ...]] = ("source",)
-    reads = ((("source",), ()),)
+    reads: ClassVar[tuple[Roles, ...]] = ((("source",), ()),)
+    checks_frame = False
     aliases = MappingProxyType({"source": "text"})
     gives: ClassVar[tuple[str, ...]] = ("prediction", "score")
 
-    def __init__(self, beams: int = 5) -> None:
+    def __init__(self, beams: int = 5, task: Task | None = None) -> None:
         super().__init__()
         self.beams = beams
+        if task is None:
+            return
+        objective = task.objective()
+        if not isinstance(objective, Sequences):
+            raise ValueError(
+                f"a task from text to text is wanted for --task, but {task.name} is none: leave --task out, or name "
+                "that with which the model was fine-tuned"
+            )
+        roles = tuple(role for role in objective.roles if role not in ANSWERS)
+        if roles == self.roles:  # what is read is the source itself
+            return
+        columns = task.data[0].columns if task.data else {}
+        self.source = objective.source  # type: ignore[method-assign]
+        self.roles, self.reads = roles, ((roles, ()),)  # type: ignore[misc]
+        self.aliases = {role: columns[role] for role in roles if isinstance(columns.get(role), str)}  # type: ignore
+
+    def source(self, example: Example) -> str:
+        """The text that is read."""
+        return example["source"]
 
     def bind(self, tokenizer, config) -> None:
         self.tokenizer, self.config = tokenizer, config
@@ -42,14 +69,14 @@ class Targets(Head):
         return TOKENS // 8  # every beam is a row
 
     def admit(self, example: Example) -> Example:
-        read_source(self.tokenizer, self.config, example["source"])
+        read_source(self.tokenizer, self.config, self.source(example))
         return example
 
     def check(self, example: Example) -> None:
         self.admit(example)
 
     def encode(self, example: Example) -> Example:
-        return {"input_ids": np.array(read_source(self.tokenizer, self.config, example["source"]), dtype=np.int64)}
+        return {"input_ids": np.array(read_source(self.tokenizer, self.config, self.source(example)), dtype=np.int64)}
 
     def counts(self, batch: Batch, turn: str) -> dict[str, int]:
         return {self.name: len(batch["input_ids"])}

@@ -12,6 +12,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
 from selfsup.generation.beam import BeamConfig, beam_search
 from selfsup.generation.parallel import mask_predict
+from selfsup.generation.rules import Rules
 from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
 from selfsup.training.export import exported, open_tokenizer, opening
 
@@ -165,6 +166,7 @@ class Translator:
     ) -> list[list[tuple[list[int], float]]]:
         """The same by transformers."""
         config, settings = self.model.config, self.model.generation_config
+        Rules.of(self.model)  # refuses tokens that are none of the model's
         pad = next(number for number in (config.pad_token_id, self.tokenizer.pad_token_id, 0) if number is not None)
         width = max(map(len, sources))
         ids = torch.tensor([[*source, *[pad] * (width - len(source))] for source in sources])

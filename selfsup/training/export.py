@@ -11,12 +11,13 @@ from typing import Any
 import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import IMAGE_PROCESSOR_NAME
 
 import selfsup.models  # noqa: F401 - makes the Auto classes know ours
 from selfsup.objectives.objective import Objective
-from selfsup.tokenization.save import save_tokenizer
 from selfsup.training.card import write_card
 from selfsup.training.hub import check_name, push
+from selfsup.training.processors import Processor, forget_segments, plain_processor, save_processor, sees
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,6 @@ def name_tokens(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) ->
     config.eos_token_id = tokenizer.sep_token_id
 
 
-def forget_segments(tokenizer: PreTrainedTokenizerBase) -> None:
-    """An encoder-decoder tells no segments apart, and `generate` refuses their ids: the tokenizer gives none."""
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
-
-
 def open_model(auto_class: str, name: str, *, trust_remote_code: bool = False, **options: Any) -> PreTrainedModel:
     """A trained model in a folder or on the Hub, in evaluation mode.
 
@@ -195,6 +191,26 @@ def open_tokenizer(name: str, trust_remote_code: bool = False) -> PreTrainedToke
         return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
 
 
+def open_processor(name: str, trust_remote_code: bool = False) -> Processor:
+    """What reads the input of the model in a folder or on the Hub: its fast tokenizer, or its image processor.
+
+    Args:
+        name: of the folder, or Hub id.
+        trust_remote_code: run Python files that come with it.
+    Raises:
+        ValueError: there is none, or it wants to run code of its own.
+    """
+    with opening("a folder or Hub id with a model is wanted", name):
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    if not sees(config):
+        return open_tokenizer(name, trust_remote_code)
+    size = getattr(config, "image_size", None)
+    if size and Path(name).is_dir() and not (Path(name) / IMAGE_PROCESSOR_NAME).exists():
+        return plain_processor(*((size, size) if isinstance(size, int) else size))
+    with opening("a folder or Hub id with an image processor is wanted", name):
+        return transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=trust_remote_code, backend="pil")
+
+
 @contextmanager
 def opening(wanted: str, name: str) -> Iterator[None]:
     """Say in one sentence why something does not open; libraries raise errors of many kinds, all about what came."""
@@ -215,22 +231,16 @@ def opening(wanted: str, name: str) -> Iterator[None]:
         raise ValueError(f"{wanted}, but {name} did not open: {reason}") from error
 
 
-def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save weights, configuration, code and tokenizer, so that Auto classes open the folder without this package.
+def export(model: PreTrainedModel, processor: Processor, folder: Path) -> None:
+    """Save weights, configuration, code and what reads the input: Auto classes open the folder without this package.
 
     Args:
         model: unwrapped; of a class registered for Auto classes.
-        tokenizer: saved beside, with its SentencePiece model where it has one.
+        processor: saved beside; of a tokenizer its SentencePiece model too, where it has one.
         folder: new or replaced file by file.
     """
-    longest = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length  # T5 has no limit
-    # RoBERTa counts positions from 2: of its 514 only 512 are free, and its tokenizer knows.
-    ours = model.config.model_type.startswith("selfsup")
-    tokenizer.model_max_length = longest if ours else min(tokenizer.model_max_length, longest)
-    if ours and model.config.is_encoder_decoder:
-        forget_segments(tokenizer)
     model.save_pretrained(folder)
-    save_tokenizer(tokenizer, folder)
+    save_processor(processor, model, folder)
 
 
 def publish(

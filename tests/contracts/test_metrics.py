@@ -22,7 +22,7 @@ from selfsup.metrics.metric import TallyMetric
 NAMES = ["B-place", "I-place", "O"]  # labels, tags and answers at once
 TEXTS = ["The old house stands by the river.", "An old mill stands by the river!", "Nobody lives in the house by it."]
 TREES = ["We nsubj+1 saw root+0 it obj-1", "Rain nsubj+1 fell root+0", "No det+1 one nsubj+1 saw root+0 us obj-1"]
-DRAWN = {"Attachment": TREES, "Bleu": TEXTS, "Chrf": TEXTS}  # what texts are drawn from; names elsewhere
+DRAWN = {"Attachment": TREES, "Bleu": TEXTS, "Chrf": TEXTS, "Sari": TEXTS}  # what texts are drawn from; names elsewhere
 EXAMPLES = 41
 
 
@@ -38,6 +38,11 @@ def found() -> list[type[TallyMetric]]:
 
 def value(feature: Any, rng: Generator, texts: list[str], least: int = 0) -> Any:
     """Something of a kind that a metric takes; lists are as long as `least`, or longer."""
+    if isinstance(feature, dict):  # a source and its targets: of several that differ no prediction is perfect
+        return {
+            name: [value(of.feature, rng, texts)] if isinstance(of, datasets.List) else value(of, rng, texts)
+            for name, of in feature.items()
+        }
     if isinstance(feature, datasets.List):
         return [value(feature.feature, rng, texts) for _ in range(rng.integers(least, 5))]
     drawn = {"string": rng.choice(texts).item(), "int64": int(rng.integers(3)), "float64": float(rng.integers(9))}
@@ -48,7 +53,8 @@ def perfect(features: datasets.Features, reference: Any) -> Any:
     """The prediction that nothing beats: the reference, or the first of several, or nothing where there are none."""
     if features["predictions"] == features["references"]:
         return reference
-    return reference[0] if reference else ""
+    golds = reference["targets"] if isinstance(reference, dict) else reference
+    return golds[0] if golds else ""
 
 
 def spoilt(features: datasets.Features, prediction: Any, rng: Generator, texts: list[str]) -> Any:

@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +27,9 @@ OPTIONS = {
         "sliding_layers": "alternating",
         "attention_activation": "relu",
     },
+    "patches": {"position_type": "rotary", "window": 1, "pooling": "class", "qk_norm": True},
 }
+PICTURES = {"image_size": 8, "channels": (4, 8), "stage_depths": (1, 1), "patch_size": 4}
 ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names}
 FILES = sorted(Path(selfsup.models.__path__[0]).glob("[!_]*.py"))
 
@@ -83,31 +86,70 @@ def test_saves_loads_and_opens(module, auto, name, options, tiny_config, tmp_pat
     kind = getattr(importlib.import_module(module), name)
     config = config_for(kind, tiny_config)
     if not all(hasattr(config, field) for field in OPTIONS[options]):
-        pytest.skip("these options are the text encoder's")
+        pytest.skip("these options are those of other models")
     choose(config, options)
     model = kind(config).eval()
     model.save_pretrained(tmp_path)
     opened, info = getattr(transformers, auto).from_pretrained(tmp_path, output_loading_info=True)
     assert type(opened) is kind
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    inputs = {"input_ids": torch.arange(5, 17)[None]}
-    if config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = torch.arange(7, 12)[None]
-    for one, other in zip(model(**inputs).to_tuple(), opened.eval()(**inputs).to_tuple(), strict=True):
-        if isinstance(one, torch.Tensor):  # a cache is none
-            torch.testing.assert_close(one, other)
+    inputs = inputs_for(config)
+    for one, other in zip(tensors(model(**inputs)), tensors(opened.eval()(**inputs)), strict=True):
+        torch.testing.assert_close(one, other)
     auto_map = json.loads((tmp_path / "config.json").read_text())["auto_map"]
     assert auto_map.keys() == importlib.import_module(module).AUTO_CLASSES.keys()
     for reference in auto_map.values():
         assert (tmp_path / f"{reference.split('.')[0]}.py").is_file()
 
 
+@pytest.mark.parametrize(("module", "auto", "name"), CASES, ids=lambda value: value)
+def test_computes_in_bfloat16(module, auto, name, tiny_config):
+    """Under autocast, and with weights of it; both are near what float32 gives."""
+    kind = getattr(importlib.import_module(module), name)
+    config = config_for(kind, tiny_config)
+    torch.manual_seed(0)
+    model, inputs = kind(config).eval(), inputs_for(config)
+    with torch.no_grad():
+        wanted = tensors(model(**inputs))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = [tensors(model(**inputs))]
+        found.append(tensors(model.to(torch.bfloat16)(**inputs)))
+    for outputs in found:
+        for one, other in zip(outputs, wanted, strict=True):
+            torch.testing.assert_close(one.float(), other, atol=0.05, rtol=0.05)
+
+
+def inputs_for(config) -> dict[str, torch.Tensor]:
+    """A picture or a text, and what was written of its translation."""
+    if hasattr(config, "num_channels"):
+        sides = (config.image_size, config.image_size)
+        return {"pixel_values": torch.rand(2, config.num_channels, *sides, generator=torch.Generator().manual_seed(0))}
+    inputs = {"input_ids": torch.arange(5, 17)[None]}
+    if config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.arange(7, 12)[None]
+    return inputs
+
+
+def tensors(output) -> list[torch.Tensor]:
+    """Of an output, those in tuples too; a cache is none."""
+    parts = [part for value in output.to_tuple() for part in (value if isinstance(value, tuple) else (value,))]
+    return [part for part in parts if isinstance(part, torch.Tensor)]
+
+
+@pytest.fixture(autouse=True)
+def folders_are_repositories(monkeypatch):
+    """AutoBackbone asks the Hub whether a folder is a repository there, and refuses those that are not."""
+    monkeypatch.setattr("transformers.models.auto.auto_factory.hf_api", lambda: SimpleNamespace(repo_exists=bool))
+
+
 def config_for(kind, tiny_config):
-    """As small as `tiny_config`; every model has its fields of size."""
-    size = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    """As small as `tiny_config`, with those fields of size that the model has."""
     if isinstance(tiny_config, kind.config_class):
         return tiny_config
-    config = kind.config_class(**{name: getattr(tiny_config, name) for name in size})
+    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    sizes = PICTURES | {name: getattr(tiny_config, name) for name in names}
+    known = kind.config_class()
+    config = kind.config_class(**{name: value for name, value in sizes.items() if hasattr(known, name)})
     if hasattr(config, "parallel"):
         config.parallel = getattr(kind, "writes_in_parallel", False)
     return config
@@ -121,10 +163,10 @@ def choose(config, options: str) -> None:
 STRANGER = """
 import sys
 sys.modules["selfsup"] = None  # importing it would fail
-import json, torch, transformers
+import json, types, torch, transformers
 from safetensors.torch import load_file
 
-root, heads = sys.argv[1], json.loads(sys.argv[2])
+root, heads, pictures = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 expected = load_file(f"{root}/expected.safetensors")
 tokenizer = transformers.AutoTokenizer.from_pretrained(f"{root}/AutoModelForMaskedLM", trust_remote_code=True)
 batch = tokenizer(["Nobody knew why the miller sold the clock.", "At noon."], padding=True, return_tensors="pt")
@@ -141,6 +183,18 @@ for auto in heads:
     model = getattr(transformers, auto).from_pretrained(f"{root}/AutoModelForPreTraining", trust_remote_code=True)
     for name, value in getattr(model, "encoder", model).state_dict().items():
         assert torch.equal(value, body[name]), (auto, name)
+factory = sys.modules["transformers.models.auto.auto_factory"]
+factory.hf_api = lambda: types.SimpleNamespace(repo_exists=bool)  # AutoBackbone asks the Hub about folders too
+for folder, auto in pictures:
+    model = getattr(transformers, auto).from_pretrained(f"{root}/{folder}", trust_remote_code=True).eval()
+    assert "transformers_modules" in type(model).__module__
+    for i, value in enumerate(model(expected["pixel_values"]).to_tuple()):
+        value = value[0] if isinstance(value, tuple) else value
+        torch.testing.assert_close(value, expected[f"{folder}.{i}"], atol=1e-6, rtol=0)
+    if auto == "AutoModelForPreTraining":  # and opens under the other heads
+        head = transformers.AutoModelForImageClassification.from_pretrained(f"{root}/{folder}", trust_remote_code=True)
+        for name, value in head.encoder.state_dict().items():
+            assert torch.equal(value, model.encoder.state_dict()[name]), name
 guess = transformers.pipeline("fill-mask", f"{root}/AutoModelForMaskedLM", trust_remote_code=True)
 answers = guess("The miller sold the [MASK].", top_k=384)
 assert abs(sum(answer["score"] for answer in answers) - 1) < 1e-3
@@ -183,10 +237,11 @@ def test_a_stranger_opens_what_was_saved(tiny_config, tiny_tokenizer, tmp_path):
             continue
         model.save_pretrained(tmp_path / auto)
         tiny_tokenizer.save_pretrained(tmp_path / auto)
+    pictures = save_picture_models(tiny_config, tmp_path, expected)
     save_file(expected, tmp_path / "expected.safetensors")
 
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(tmp_path), json.dumps(autos)],
+        [sys.executable, "-c", STRANGER, str(tmp_path), json.dumps(autos), json.dumps(pictures)],
         capture_output=True, text=True, check=False, cwd=tmp_path, stdin=subprocess.DEVNULL,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")},
     )  # fmt: skip
@@ -194,3 +249,21 @@ def test_a_stranger_opens_what_was_saved(tiny_config, tiny_tokenizer, tmp_path):
     token, score = json.loads(done.stdout.splitlines()[-1])
     assert token == int(logits.argmax())
     assert score == pytest.approx(logits.softmax(-1).max().item(), abs=1e-5)
+
+
+def save_picture_models(tiny_config, folder: Path, expected: dict[str, torch.Tensor]) -> list[tuple[str, str]]:
+    """Folders with all models that read pictures, and their Auto classes; what they say of a picture is added."""
+    saved = []
+    for module, auto, name in CASES:
+        kind = getattr(importlib.import_module(module), name)
+        config = config_for(kind, tiny_config)
+        if not hasattr(config, "num_channels"):
+            continue
+        model, inputs = kind(config).eval(), inputs_for(config)
+        model.save_pretrained(folder / name)
+        with torch.no_grad():
+            outputs = tensors(model(**inputs))
+        expected |= inputs | {f"{name}.{i}": value.contiguous() for i, value in enumerate(outputs)}
+        saved.append((name, auto))
+    assert saved
+    return saved

@@ -3,18 +3,24 @@
 import importlib
 import inspect
 import pkgutil
+import re
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers import ViTMAEConfig
 
 import selfsup.models
 import selfsup.objectives
 from selfsup.data.collate import collate
+from selfsup.data.images import Picture
 from selfsup.objectives import Joint, Objective, Supervised
+from selfsup.objectives.augmentation import Augmentation
+from selfsup.objectives.pictures import Sight
 from selfsup.objectives.sequences import Sequences
+from selfsup.training.processors import plain_processor
 
 LABELS = ["no", "yes"]
 WORDS = ["the", "old", "house", "stands", "by", "the", "river"]
@@ -22,12 +28,15 @@ WORDS = ["the", "old", "house", "stands", "by", "the", "river"]
 
 def raw_example(objective: Objective, segments: list[np.ndarray], number: int):
     """What any objective may read: segments of running text, or the roles of a labelled row."""
+    picture = Picture(np.random.default_rng(number).integers(0, 256, (1, 8, 8), dtype=np.uint8))
+    if isinstance(objective, Sight) and not isinstance(objective, Supervised):
+        return {"image": picture}
     if not isinstance(objective, Supervised):
         return {"segments": segments, "stranger": number % 2 == 1, "before": 5 + number, "ends": number % 3 == 0}
     words = [*WORDS[number:], *WORDS[:number]]
     label = LABELS[number % 2]
     answer = {"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]}
-    roles = {"text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
+    roles = {"image": picture, "text": " ".join(words), "text_pair": "a pair", "label": label, "words": words,
              "tags": [LABELS[len(word) % 2] for word in words],
              "number": 20.0 + 10 * (number % 2), "source": " ".join(words[:3]), "target": " ".join(words[:2]),
              "question": "what is it?", "context": " ".join(words),
@@ -56,15 +65,29 @@ def kind(request) -> type[Objective]:
 
 
 @pytest.fixture
-def config(kind, tiny_config, tiny_decoder_config, tiny_pair_config):
+def config(kind, tiny_config, tiny_decoder_config, tiny_pair_config, tiny_picture_config):
     """Of a model that has the head."""
+    if getattr(kind, "auto_class", "") == "AutoModelForPreTraining" and issubclass(kind, Sight):
+        shared = ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size"]
+        shape = {name: getattr(tiny_picture_config, name) for name in (*shared, "patch_size", "num_channels")}
+        return ViTMAEConfig(**shape, decoder_hidden_size=16, decoder_num_hidden_layers=1,
+                            decoder_num_attention_heads=2, decoder_intermediate_size=32)  # fmt: skip
+    if issubclass(kind, Sight):
+        tiny_picture_config.num_labels = 16  # so wide is the space of views; supervised ones name their own
+        return tiny_picture_config
     if getattr(kind, "auto_class", "") == "AutoModelForSeq2SeqLM" or issubclass(kind, Sequences):
         return tiny_pair_config
     return tiny_decoder_config if getattr(kind, "auto_class", "") == "AutoModelForCausalLM" else tiny_config
 
 
 @pytest.fixture
-def objective(kind, tiny_tokenizer, config) -> Objective:
+def processor(kind, tiny_tokenizer):
+    """What reads the input."""
+    return plain_processor(8, 8) if issubclass(kind, Sight) else tiny_tokenizer
+
+
+@pytest.fixture
+def objective(kind, processor, config) -> Objective:
     if kind is Joint:
         joint = Joint({"tokens": selfsup.objectives.MaskedTokens(), "order": selfsup.objectives.SentenceOrder()})
     else:
@@ -74,7 +97,7 @@ def objective(kind, tiny_tokenizer, config) -> Objective:
         config.label2id = {name: number for number, name in enumerate(names)}
         config.id2label = dict(enumerate(names))
         config.update(joint.findings())
-    joint.bind(tiny_tokenizer, config)
+    joint.bind(processor, config)
     return joint
 
 
@@ -146,7 +169,9 @@ def test_keeps_its_arguments(objective):
         pytest.skip("fine-tuning is no run to go on with")
     for member in getattr(objective, "members", [objective]):
         for name in set(inspect.signature(type(member).__init__).parameters) - {"self", "weight"}:
-            assert isinstance(getattr(member, name, None), str | int | float), f"{type(member).__name__}.{name}"
+            assert isinstance(getattr(member, name, None), str | int | float | Augmentation), (
+                f"{type(member).__name__}.{name}"
+            )
 
 
 def test_finds_answers_of_every_name(objective, batch, players):
@@ -163,7 +188,7 @@ def test_finds_answers_of_every_name(objective, batch, players):
 def test_guessing_costs_what_chance_says(objective, batch, players):
     """A fresh model knows nothing: its mean loss is near log(choices), within the spread of small weights."""
     losses, counts = losses_of(objective, players, batch()), counts_of(objective, batch())
-    vocab = players["model"].config.vocab_size
+    vocab = getattr(players["model"].config, "vocab_size", 0)
     choices = {
         "tokens": vocab,
         "order": 2,
@@ -198,6 +223,10 @@ def test_every_turn_sends_gradient_to_every_parameter_of_its_player_only(objecti
         for name, parameter in [pair for player in players.values() for pair in player.named_parameters()]:
             if name == "edges.bias":  # starts compete with starts, ends with ends: what all gain changes nothing
                 continue
+            if not parameter.requires_grad:  # fixed positions
+                continue
+            if re.match(r"decoder\.decoder_layers.*[qk]_proj", name):  # ViTMAE of transformers 5.23, fresh, has no
+                continue  # positions in its decoder, so that all hidden patches are alike
             if id(parameter) in own[turn]:
                 assert parameter.grad is not None, name
                 assert parameter.grad.abs().max() > 0, name
@@ -209,7 +238,11 @@ def test_learns_a_batch_by_heart(objective, batch, players):
     rows = batch()
     if isinstance(objective, selfsup.objectives.SequenceReward):
         objective.max_new_tokens = 3  # what it samples takes nearly all of the time
-    optimizers = {turn: torch.optim.Adam(players[turn].parameters(), lr=0.01) for turn in objective.turns}
+    if isinstance(objective, selfsup.objectives.Contrastive):
+        objective.augmentation = Augmentation(contrast=0.2)  # of noise, a part shows nothing of another part
+    enough = 0.15 if isinstance(objective, selfsup.objectives.MaskedPatches) else 0.02  # errors of pixels, or nats
+    rate = 0.003 if isinstance(objective, selfsup.objectives.Contrastive) else 0.01  # faster, all views fall together
+    optimizers = {turn: torch.optim.Adam(players[turn].parameters(), lr=rate) for turn in objective.turns}
     counts = counts_of(objective, rows)
     for _ in range(150):
         left = 0.0
@@ -219,7 +252,7 @@ def test_learns_a_batch_by_heart(objective, batch, players):
             optimizers[turn].zero_grad()
             torch.stack([*losses.values()]).sum().backward()
             optimizers[turn].step()
-        if left < 0.02:  # there is no more to learn
+        if left < enough:  # there is no more to learn
             break
     losses = losses_of(objective, players, rows)
     for name, count in counts.items():
@@ -233,6 +266,8 @@ def test_supervised_ones_conclude_what_they_learnt(objective, players):
     """After learning some examples by heart, the conclusions are their answers, and scoring needs no answers."""
     if not isinstance(objective, Supervised):
         pytest.skip("its answers are hidden text")
+    if not {*objective.roles} & {"label", "tags", "answers", "number", "target"}:
+        pytest.skip("knows its answers from what it has done")
     examples = [raw_example(objective, [], number) for number in range(4)]
     for example in examples:
         objective.check(example)

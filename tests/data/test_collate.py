@@ -70,3 +70,16 @@ def test_the_order_of_rows_is_kept():
     rows = [[example(2, number, 3)] for number in range(5)]
     forwards, backwards = collate(rows, padding={}), collate(rows[::-1], padding={})
     assert torch.equal(forwards["input_ids"], backwards["input_ids"].flip(0))
+
+
+def test_pictures_are_stacked_as_they_are():
+    pictures = [np.full((3, 4, 4), value, dtype=np.uint8) for value in (7, 250)]
+    rows: list[list[dict[str, Any]]]
+    rows = [[{"pixel_values": picture, "chances": np.full((1, 2), 0.5, np.float32), "labels": np.int64(n)}]
+            for n, picture in enumerate(pictures)]  # fmt: skip
+    batch = collate(rows, padding={})
+    assert batch["pixel_values"].dtype == torch.uint8
+    np.testing.assert_array_equal(batch["pixel_values"], np.stack(pictures))
+    assert batch["chances"].shape == (2, 2)
+    assert batch["labels"].tolist() == [0, 1]
+    assert batch.keys() == {"pixel_values", "chances", "labels"}

@@ -89,7 +89,7 @@ def test_standard_input(monkeypatch, form, row):
 def test_what_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"nowhere\.txt: check the path, or say - for standard input$"):
         find_input("nowhere.txt")
-    with pytest.raises(ValueError, match=r"file was wanted, but .* is a folder: name a file in it$"):
+    with pytest.raises(ValueError, match=r"was wanted, but .* is a folder without any: name a file in it$"):
         find_input(str(tmp_path))
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     with pytest.raises(ValueError, match=r"a\.pdf came; convert or rename it\.$"):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from selfsup.finetuning import scoring
+from selfsup.finetuning.figures import Scorer, interval
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.scoring import cross_validate, present, report, score_task
 from selfsup.finetuning.trial import Trial
-from selfsup.metrics import Bleu, ExactMatch, TagAccuracy
+from selfsup.metrics import Bleu, ExactMatch, Sari, TagAccuracy
 from selfsup.metrics.bootstrap import bootstrap
-from selfsup.objectives import SequenceToSequence
+from selfsup.objectives import Classification, SequenceToSequence, Tagging
 from selfsup.task import Human, Task
 
 
@@ -135,11 +136,44 @@ def test_settings_of_a_metric_stand_below_the_table(untrained, quick, accelerato
     assert f"bleu: {found['signatures']['bleu']}" == line
 
 
+def test_a_metric_that_sees_the_source_comes_first(untrained, quick, accelerator, tmp_path, monkeypatch):
+    """A copy of the source is near in BLEU and far in SARI, which sees all targets that an example has."""
+
+    class Two(SequenceToSequence):
+        def bind(self, tokenizer, config):
+            self.label_ids = {}  # there is no model
+
+        def reference(self, example):
+            return [example["target"], "never"]
+
+    source, target = "It had rained for days and so we left .", "It had rained for days . So we left ."
+    example = {"source": source, "target": target, "label": "a"}
+    task = Task(SequenceToSequence, (Bleu, ExactMatch), (), name="split", source_metrics=(Sari,))
+    right = Sari().compute(predictions=[target], references=[{"source": source, "targets": [target, "never"]}])
+    for objective, sari in ((SequenceToSequence(), 1.0), (Two(), right["sari"])):
+        objective.label_ids = {}
+        figures = Scorer(task, objective)([target], [example])
+        assert list(figures)[::4] == ["sari", "bleu"]
+        assert [figures[name] for name in ("sari", "bleu", "exact_match")] == pytest.approx([sari, 1.0, 1.0])
+    monkeypatch.setattr(
+        scoring, "run_trial",
+        lambda *_, **__: Trial([target], {}, [{"epoch": 1, "step": 4, "train_loss": 0.7, "best": 1}], 1.0, 1),
+    )  # fmt: skip
+    material = Material("split", replace(task, objective=Two), [example], [example], ("a",))
+    found = score_task(untrained, material, quick, tmp_path, seeds=1, accelerator=accelerator)
+    assert (found["metric"], found["baseline"][0]) == ("sari", "copy of the source")
+    assert found["figure"][0] == pytest.approx(right["sari"])
+    assert found["baseline"][1] < 0.5 < Bleu().compute(predictions=[source], references=[target])["bleu"]
+
+
+def test_a_metric_that_sees_the_source_wants_one():
+    task = Task(Classification, (Bleu,), (), name="moods", source_metrics=(Sari,))
+    with pytest.raises(ValueError, match=r"from text to text is wanted by Sari, .* that of moods is Classification:"):
+        Scorer(task, Classification())
+
+
 def test_an_interval_counts_words_and_examples_are_sentences(material, made_up, untrained, monkeypatch):
     """Of a metric that is no mean over examples: 3 of 4 words and 0 of 1 are 3 of 5."""
-    from selfsup.finetuning.figures import Scorer, interval
-    from selfsup.objectives import Tagging
-
     objective = Tagging()
     objective.label_ids = {"X": 0, "Y": 1}
     score = Scorer(replace(material.task, metrics=(TagAccuracy,)), objective)

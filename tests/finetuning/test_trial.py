@@ -86,7 +86,7 @@ def test_another_trial_in_the_same_folder_is_refused_by_name(
     start, quick, about_cats, untrained, learner, pretrained, tmp_path
 ):
     start()
-    retaught = deepcopy(learner.tokenizer)
+    retaught = deepcopy(learner.processor)
     retaught.add_tokens(["spoon"])
     reshaped = shutil.copytree(pretrained, tmp_path / "reshaped")
     config = json.loads((reshaped / "config.json").read_text())
@@ -102,7 +102,7 @@ def test_another_trial_in_the_same_folder_is_refused_by_name(
         ({"held_out": about_cats(8, seed=1)}, "held_out"),
         ({"learner": untrained}, "model"),
         ({"learner": replace(learner, start=str(reshaped))}, "model"),
-        ({"learner": replace(learner, tokenizer=retaught)}, "tokenizer"),
+        ({"learner": replace(learner, processor=retaught)}, "tokenizer"),
         ({"labels": ("no", "yes", "perhaps")}, "labels"),
         ({"accelerator": SimpleNamespace(mixed_precision="bf16")}, "precision"),
     ):

@@ -20,7 +20,8 @@ from selfsup.models.encoder_decoder import (
     TextEncoderDecoderForMaskedLM,
     TextEncoderDecoderForSeq2SeqLM,
 )
-from selfsup.training.export import forget_segments, name_tokens
+from selfsup.training.export import name_tokens
+from selfsup.training.processors import forget_segments
 
 KINDS = {
     "last": {},

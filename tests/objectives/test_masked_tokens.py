@@ -15,7 +15,7 @@ from transformers import (
 
 from selfsup.data.collate import collate
 from selfsup.objectives import Joint, MaskedTokens, SentenceOrder
-from selfsup.objectives.masked_tokens import choose, join_words
+from selfsup.objectives.masking import choose, join_words
 
 SENTENCE = "The old captain repaired the broken clock, and nobody knew why: “Without any doubt!”"
 

@@ -186,6 +186,36 @@ def test_samples_do_not_depend_on_their_company(made):
         assert objective.write(players["model"], one) == [together[row], together[3 + row]]
 
 
+def test_reward_keeps_to_the_settings_of_a_model(made, tiny_tokenizer):
+    """What is written is what `generate` writes, and what is learnt the log-probability of what was chosen."""
+    objective, players, batch = made(SequenceReward(max_new_tokens=5), others(tiny_tokenizer)["bart"], progress=0.5)
+    model, sep = players["model"], tiny_tokenizer.sep_token_id
+    free = objective.write(model, batch)
+    never, first = [free[3][1], free[0][2]], 300
+    settings = model.generation_config
+    settings.bad_words_ids, settings.suppress_tokens = [never[:1]], never[1:]
+    settings.forced_bos_token_id, settings.forced_eos_token_id = first, sep
+    written, log_probs = objective.write(model, batch), 0.0
+    for row in range(3):
+        given = {name: batch[name][row : row + 1] for name in ("input_ids", "attention_mask")}
+        wanted = model.generate(**given, num_beams=1, max_new_tokens=5, do_sample=False)[0, 1:].tolist()
+        assert written[3 + row] == wanted
+        assert written[row] != free[row]
+        assert (written[row][0], written[row][-1]) == (first, sep)
+        assert not {*never} & {*written[row]}
+        logits = model(**given, decoder_input_ids=torch.tensor([[objective.start_id, *written[row][:-1]]])).logits[0]
+        logits[:, never] = -torch.inf
+        chosen = logits.log_softmax(dim=-1)[range(len(written[row])), written[row]]
+        log_probs += float(chosen[1:4].detach().sum())  # of 5 tokens two were forced
+    outputs = objective.forward(players, batch, "model")
+    outputs.advantages = torch.ones(3)
+    losses = objective.loss(outputs, batch, "model")
+    assert float(losses["reward"].detach()) == pytest.approx(-log_probs, rel=1e-4)
+    true = objective.forward(players, {name: value for name, value in batch.items() if name != "learnt"}, "model")
+    plain = torch.nn.functional.cross_entropy(true.logits.flatten(0, 1), batch["targets"].flatten(), reduction="sum")
+    torch.testing.assert_close(losses["target"], plain, rtol=1e-4, atol=1e-4)
+
+
 def test_longest_target_bounds_what_is_written(made):
     objective, _, _ = made()
     assert objective.num_written == objective.findings()["max_target_tokens"]
@@ -211,3 +241,23 @@ def test_guided_attention_of_models_of_others_and_what_parallel_writing_needs(wo
     assert 0 < float(loss["diagonal"].detach()) < objective.counts(batch, "model")["diagonal"]
     with pytest.raises(ValueError, match="needs an encoder-decoder of ours"):
         ConditionalMaskedTokens().bind(wordpiece, config)
+
+
+def test_scores_of_hidden_tokens_alone_give_the_loss_of_all(tiny_tokenizer, tiny_pair_config):
+    objective = ConditionalMaskedTokens(label_smoothing=0.1)
+    tiny_pair_config.parallel = True
+    objective.bind(tiny_tokenizer, tiny_pair_config)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForMaskedLM.from_config(tiny_pair_config).eval()
+    rng = np.random.default_rng(0)
+    rows = [[objective.corrupt(objective.encode(pair), rng=rng, progress=0.5)] for pair in PAIRS]
+    batch = collate(rows, padding=objective.padding)
+    outputs = objective.forward({"model": model}, batch, "model")
+    dense = model(**objective.inputs(batch)).logits
+    hidden = batch["targets"] != -100
+    assert 0 < int(hidden.sum()) < int(batch["decoder_attention_mask"].sum())
+    torch.testing.assert_close(outputs.logits, dense[hidden])
+    wanted = torch.nn.functional.cross_entropy(
+        dense.flatten(0, 1), batch["targets"].flatten(), reduction="sum", label_smoothing=0.1
+    )
+    torch.testing.assert_close(objective.loss(outputs, batch, "model")["masked"], wanted)

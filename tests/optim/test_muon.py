@@ -48,6 +48,19 @@ def test_singular_values_come_near_one():
     assert not orthogonalise(torch.zeros(3, 2)).any()
 
 
+def test_a_convolution_moves_as_the_matrix_of_its_outputs():
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(3, 4, 3, 2, 2)
+    kernel, matrix = nn.Parameter(start.clone()), nn.Parameter(start.flatten(1).clone())
+    kernel.data = kernel.data.to(memory_format=torch.channels_last)
+    optimizers = [Muon([{"params": [weight], "parts": 1}], lr=0.1) for weight in (kernel, matrix)]
+    for gradient in gradients:
+        kernel.grad, matrix.grad = gradient.clone(), gradient.flatten(1).clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(kernel.flatten(1), matrix)
+
+
 def test_parts_move_apart():
     """A part whose gradient is a thousand times longer takes no room from the others."""
     weight = nn.Parameter(torch.zeros(6, 2, dtype=torch.float64))

@@ -230,6 +230,12 @@ class TestParallel:
             with pytest.raises(ValueError, match="this one writes all tokens at once: leave them out"):
                 parallel(TEXTS, **options)
 
+    def test_it_fills_no_masks(self, parallel, tmp_path):
+        export(parallel.model, parallel.tokenizer, tmp_path / "model")
+        said = "hidden words of a text is wanted, but .*model writes a text for another: use scripts/predict.py"
+        with pytest.raises(ValueError, match=said):
+            script("fill_masks").main(str(tmp_path / "model"))
+
 
 class TestCommands:
     def test_a_file_of_texts_is_read_and_written(self, folder, translator, tmp_path):
@@ -252,6 +258,33 @@ class TestCommands:
             (tmp_path / "in.txt").write_text(content)
             with pytest.raises(ValueError, match=message):
                 predict_file(network, head, tmp_path / "in.txt", tmp_path / "out.jsonl", accelerator=Accelerator())
+
+    @pytest.mark.parametrize(
+        ("task", "row"),
+        [
+            ("parsing", {"words": ["So", "it", "sang"]}),
+            ("parsing", {"tokens": ["So", "it", "sang"], "head": None}),  # as the treebank calls them
+            ("qa_generate", {"question": "Who sang?", "context": "The queen sang."}),
+            ("translation", {"source": "The queen sang."}),
+        ],
+    )
+    def test_a_task_makes_its_source_of_other_columns(self, folder, translator, tmp_path, task, row):
+        (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+        script("predict").main(folder, str(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", beams=2, task=task)
+        source = {"parsing": "So it sang", "qa_generate": "Who sang?\nThe queen sang."}.get(task, "The queen sang.")
+        [[best]] = translator.written([source], beams=2)
+        found = json.loads((tmp_path / "out.jsonl").read_text())
+        assert found == row | {"prediction": best.text, "score": pytest.approx(best.score, abs=2e-5)}
+
+    def test_a_missing_column_and_another_task_are_told(self, folder, tmp_path):
+        (tmp_path / "in.jsonl").write_text(json.dumps({"words": ["So", "it", "sang"]}) + "\n")
+        for task, message in (
+            (None, r"A column 'source' was wanted for the role source, but .*in.jsonl has words: say"),
+            ("qa_generate", r"A column 'question' was wanted for the role question, but .* has words"),
+            ("sentiment", "a task from text to text is wanted for --task, but sentiment is none: leave --task out"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                script("predict").main(folder, str(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", task=task)
 
     def test_beams_are_for_those_who_write(self, pretrained):
         with pytest.raises(ValueError, match="a model that writes texts is wanted for --beams, but"):

@@ -1,0 +1,206 @@
+"""What a way of learning is worth: networks that differ in it alone, trained and measured alike, over some seeds."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from selfsup.examples import DataChoice
+from selfsup.finetuning.beginning import begin
+from selfsup.finetuning.figures import Interval, Scorer, between, interval
+from selfsup.finetuning.learner import Learner, build_learner, open_learner
+from selfsup.finetuning.learning import FineTuneConfig
+from selfsup.finetuning.material import Material, open_material
+from selfsup.finetuning.trial import Trial, run_trial
+from selfsup.models.encoder_decoder_config import TextEncoderDecoderConfig
+from selfsup.objectives import Supervised
+from selfsup.predicting.assess import assess
+from selfsup.task import Task
+from selfsup.training.summary import table
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the ways.
+
+    Args:
+        objective: what it learns by; None: nothing, it is the model of `start` as it is.
+        fields: of the configuration of its model, in place of those of the effect.
+        start: another arm, whose model of the same seed goes on here; None: a fresh one.
+        tune: in place of the effect's.
+        beams: with which it is measured.
+    """
+
+    objective: Callable[[], Supervised] | None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    tune: FineTuneConfig | None = None
+    beams: int = 1
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Ways side by side.
+
+    Args:
+        task: whose data they learn from.
+        choice: of the data.
+        shape: of all models.
+        tune: how all learn.
+        arms: by name; a difference is to the first.
+        measures: by name, from the beams of an arm to the task whose objective answers and whose first metric scores.
+        watched: a figure of the slice after every epoch, and the level of it that is waited for, 0-1; or None.
+    """
+
+    task: Task
+    choice: DataChoice
+    shape: TextEncoderDecoderConfig
+    tune: FineTuneConfig
+    arms: Mapping[str, Arm]
+    measures: Mapping[str, Callable[[int], Task]]
+    watched: tuple[str, float] | None = None
+
+
+def run_effect(
+    effect: Effect, folder: Path, *, seeds: Sequence[int], accelerator: Accelerator, data_root: Path | None = None
+) -> dict[str, Any]:
+    """Train every arm with every seed, measure all, print a table and keep it; goes on where it was stopped.
+
+    Args:
+        effect: what is compared.
+        folder: of shape/, one folder for every arm and seed, effect.json and effect.png.
+        seeds: of the weights, the order and dropout.
+        accelerator: of the run.
+        data_root: folder that mirrors the Hub.
+    Returns:
+        what effect.json holds: by measure and arm mean, lower and upper bound; the same of differences to the first.
+    """
+    shape = folder / "shape"
+    if not (shape / "config.json").exists():
+        begin(effect.task, effect.choice, effect.shape, shape, data_root=data_root)
+    fresh = open_learner(str(shape), scratch=True)
+    material = open_material(effect.task, effect.choice, fresh, data_root=data_root, say=accelerator.print)
+    trials: dict[str, list[Trial | None]] = {name: [] for name in effect.arms}
+    tallies: dict[str, dict[str, list[np.ndarray]]] = {measure: {} for measure in effect.measures}
+    scorers: dict[str, Scorer] = {}
+    sizes: dict[str, int] = {}
+    for seed in seeds:
+        for name, arm in effect.arms.items():
+            own = folder / f"{_file(name)}-{seed}"
+            trials[name].append(_train(effect, arm, material, fresh, folder, own, seed, accelerator))
+            learner = open_learner(str((own if arm.objective else folder / f"{_file(arm.start)}-{seed}") / "model"))
+            for measure, make in effect.measures.items():
+                scorer, conclusions, sizes[name] = _measured(
+                    make(arm.beams), learner, material, own / f"{_file(measure)}.json", accelerator
+                )
+                scorers[measure] = scorer
+                tallies[measure].setdefault(name, []).append(scorer.tallies(conclusions, material.held_out))
+    stacked = {measure: {arm: np.stack(rows) for arm, rows in arms.items()} for measure, arms in tallies.items()}
+    first = next(iter(effect.arms))
+    found: dict[str, Any] = {
+        "seeds": list(seeds),
+        "parameters": sizes,
+        "figures": {
+            measure: {arm: interval(rows, scorers[measure]) for arm, rows in arms.items()}
+            for measure, arms in stacked.items()
+        },
+        "differences": {
+            measure: {arm: interval(rows, scorers[measure], arms[first]) for arm, rows in arms.items() if arm != first}
+            for measure, arms in stacked.items()
+        },
+        "minutes": {arm: [one.seconds / 60 for one in done if one] for arm, done in trials.items()},
+    }
+    if effect.watched:
+        found["steps"] = {
+            arm: [steps_to(one.curve, *effect.watched) for one in done if one] for arm, done in trials.items()
+        }
+    if accelerator.is_main_process:
+        _present(found, effect, folder)
+    return found
+
+
+def steps_to(curve: Sequence[Mapping[str, float]], name: str, level: float) -> float | None:
+    """Steps until a figure of a curve reaches a level, on straight lines between epochs from 0 at the start; None where
+    it never does.
+
+    Example:
+        >>> steps_to([{"step": 10, "right": 0.2}, {"step": 20, "right": 0.6}], "right", 0.5)
+        17.5
+    """
+    step, figure = 0.0, 0.0
+    for line in curve:
+        if line[name] >= level:
+            return step + (line["step"] - step) * (level - figure) / (line[name] - figure)
+        step, figure = line["step"], line[name]
+    return None
+
+
+def _train(
+    effect: Effect, arm: Arm, material: Material, fresh: Learner, folder: Path, own: Path, seed: int,
+    accelerator: Accelerator,
+) -> Trial | None:  # fmt: skip
+    if arm.objective is None:
+        return None
+    learner = open_learner(str(folder / f"{_file(arm.start)}-{seed}" / "model")) if arm.start else fresh
+    tune = arm.tune or effect.tune
+    return run_trial(
+        learner, replace(effect.task, objective=arm.objective), material.train, material.held_out,
+        replace(tune, model={**tune.model, **arm.fields}), own, labels=(), seed=seed, accelerator=accelerator,
+        keep_model=True,
+    )  # fmt: skip
+
+
+def _measured(
+    task: Task, learner: Learner, material: Material, file: Path, accelerator: Accelerator
+) -> tuple[Scorer, list[Any], int]:
+    """What a model concludes on the held-out examples, and the number of its weights; kept in a file."""
+    objective = task.objective()
+    objective.survey(material.train)
+    model = build_learner(learner, objective, (), seed=0)
+    objective.bind(learner.processor, model.config)
+    scorer, size = Scorer(task, objective), sum(weight.numel() for weight in model.parameters())
+    asked = {"model": learner.fingerprint(), "examples": len(material.held_out)}
+    if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
+        return scorer, kept["conclusions"], size
+    model.to(accelerator.device)
+    conclusions = assess(model, objective, material.held_out, accelerator=accelerator).conclusions
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".part")
+    aside.write_text(json.dumps({"asked": asked, "conclusions": conclusions}, ensure_ascii=False))
+    aside.replace(file)
+    return scorer, conclusions, size
+
+
+def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
+    figures: Mapping[str, Mapping[str, Interval]] = found["figures"]
+    first = next(iter(effect.arms))
+    heads = [head for measure in figures for head in (f"{measure} (95 %)", f"minus {first}")]
+    rows: list[tuple[str, ...]] = [("", *heads, "weights", "minutes a seed", *(["steps"] if effect.watched else []))]
+    for arm in effect.arms:
+        cells = []
+        for measure in figures:
+            difference = found["differences"][measure].get(arm)
+            cells += [between(figures[measure][arm]), between(difference, "+") if difference else ""]
+        minutes = found["minutes"][arm]
+        cells += [f"{found['parameters'][arm]:,}", f"{np.mean(minutes):.1f}" if minutes else ""]
+        if effect.watched:
+            cells.append(", ".join("never" if steps is None else f"{steps:.0f}" for steps in found["steps"][arm]))
+        rows.append((arm, *cells))
+    from selfsup.pictures.comparison import draw_intervals  # here: matplotlib takes seconds, and --help draws nothing
+
+    picture = folder / "effect.png"
+    print(f"\n{table(rows)}")
+    if effect.watched:
+        print(f"steps: until {effect.watched[0]} of the slice is {effect.watched[1]:.0%}, one for each seed")
+    print(f"picture  {picture}")
+    (folder / "effect.json").write_text(json.dumps(found, indent=1))
+    draw_intervals(figures, picture, title=f"{folder.name}: {len(found['seeds'])} seeds")
+
+
+def _file(name: str | None) -> str:
+    assert name
+    return name.replace(" ", "_")

@@ -1,0 +1,64 @@
+"""Rotation: by how many quarters was a picture turned? Learnt without anybody's labels."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.random import Generator
+
+from selfsup.objectives.augmentation import Augmentation
+from selfsup.objectives.classes import Classes
+from selfsup.objectives.objective import Example
+from selfsup.objectives.pictures import Pictures
+
+TURNS = ("0", "90", "180", "270")
+
+
+class Rotation(Classes, Pictures):
+    """Which of four ways up a picture lies, in degrees anticlockwise.
+
+    Reads `image` alone. A picture to score on lies as its own pixels decide, so that the answer is always the same; one
+    to learn from is turned anew at every draw. Answer `turn`: `labels` (examples).
+
+    Args:
+        augmentation: how pictures are altered besides, in training.
+        weight: factor of the loss in a `Joint`.
+    Source:
+        Gidaris et al. 2018, "Unsupervised Representation Learning by Predicting Image Rotations".
+    """
+
+    name: ClassVar[str] = "turn"
+    roles: ClassVar[tuple[str, ...]] = ("image",)
+
+    def __init__(self, augmentation: Augmentation = Augmentation(), weight: float = 1.0) -> None:
+        super().__init__(weight=weight)
+        self.augmentation = augmentation
+
+    def survey(self, examples: Sequence[Example]) -> list[str]:
+        return list(TURNS)
+
+    def check(self, example: Example) -> None:
+        height, width = example["image"].pixels.shape[1:]
+        if height != width:
+            raise ValueError(f"square pictures can be turned by quarters, but one of {width} x {height} pixels came")
+
+    def encode(self, example: Example) -> Example:
+        return turned(self.read(example) | {"labels": np.int64(0)}, quarters_of(example))
+
+    def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
+        example = super().corrupt(example, rng=rng, progress=progress)
+        return example if progress is None else turned(example, int(rng.integers(4)))
+
+    def reference(self, example: Example) -> Any:
+        return TURNS[quarters_of(example)]
+
+
+def quarters_of(example: Example) -> int:
+    """By how many quarters a picture is turned to be scored on."""
+    return int(str(example["image"]), 16) % 4
+
+
+def turned(example: Example, quarters: int) -> Example:
+    """A picture turned anticlockwise by some quarters, and the answer with it."""
+    pixels = np.ascontiguousarray(np.rot90(example["pixel_values"], quarters, axes=(1, 2)))
+    return example | {"pixel_values": pixels, "labels": np.int64((example["labels"] + quarters) % 4)}
