@@ -29,7 +29,7 @@ def main(
     """
     from transformers.utils import logging
 
-    from selfsup.generation.writing import WritingConfig, read_prompts, unknown_note, write
+    from selfsup.generation.writing import WritingConfig, write
     from selfsup.predicting.opening import one_process
     from selfsup.predicting.translating import open_translator
     from selfsup.training.causal import open_causal
@@ -40,16 +40,16 @@ def main(
                            repetition_penalty, num_samples, seed)  # fmt: skip
     prompts = read_prompts(prompt, file)
     translator = open_translator(model, beams=beams, trust_remote_code=trust_remote_code)
-    opened = translator and (translator.model, translator.tokenizer)
-    network, tokenizer = opened or open_causal(model, trust_remote_code=trust_remote_code)
+    if translator:
+        network, tokenizer = translator.model, translator.tokenizer
+    else:
+        network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
     network.to(one_process().device)
     for text in prompts:
         if translator:
             width = max(5, num_samples) if beams is None else beams
             print(translator.lines(text, num_samples, width, max_new_tokens), flush=True)
-            continue
-        print(unknown_note(tokenizer, text), end="", file=sys.stderr)
-        if written := write(network, tokenizer, text, config, stream=num_samples == 1):
+        elif written := write(network, tokenizer, text, config, stream=num_samples == 1):
             print("".join(f"{text}{one}\n\n" for one in written if num_samples > 1), end="")
 
 

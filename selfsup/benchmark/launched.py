@@ -111,8 +111,6 @@ def alternate(entrants: Mapping[str, Entrant], steps: int, rounds: int) -> Itera
     Yields:
         the name of who has run.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds of at least 1 are wanted, but {rounds} came")
     for round_ in range(rounds + 1):
         for name, one in entrants.items():
             for length in (1, steps):

@@ -173,9 +173,7 @@ def open_ngrams(text: Text, tokenizer: PreTrainedTokenizerBase) -> Scorer:
         vocab_size=len(tokenizer),
         cache_dir=DataConfig().cache(),
     )
-    pairs = key_of(corpus, paradigms)["pairs"]
-    key = {"pairs": pairs, "order": str(ORDER), **cached.origin}
-    return partial(judge_left, partial(ngram_scorer, cached, tokenizer), paradigms, folder, f"{ORDER}-gram", key)
+    return ngram_scorer(cached, tokenizer)
 
 
 def ngram_scorer(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, order: int = ORDER) -> Scorer:

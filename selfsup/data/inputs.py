@@ -1,4 +1,4 @@
-"""Rows to predict from, one after the other: lines of text, JSON lines, CSV and parquet; prompts; none is kept."""
+"""Rows to predict from, one by one: lines of text, JSON lines, CSV, parquet, pictures; prompts; none is kept."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from selfsup.data.files import STDIN, called, explained, json_rows, lines_of, refuse_halves
+from selfsup.data.image_folders import PICTURES, pictures_of
 from selfsup.data.places import TABLES, ending, find_files, listed
 from selfsup.data.tables import FileRows, Place, Row, csv_rows
 

@@ -2,10 +2,9 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TextStreamer, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextStreamer, set_seed
 
 from selfsup.generation.likelihood import beginning
 from selfsup.generation.scoring import window
@@ -106,12 +105,7 @@ def write(
     return [text[before:] for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
-def is_ours(config: PreTrainedConfig) -> bool:
-    """Whether a model is of this package, which reads a literal "[MASK]" as text; others may mean theirs."""
-    return config.model_type.startswith("selfsup_")
-
-
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, *, literal: bool = False) -> list[int]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     """Token ids of a text that is to be gone on with: framed as the tokenizer does, but not ended.
 
     What looks like a special token is text, as everywhere here.

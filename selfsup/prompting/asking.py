@@ -168,7 +168,7 @@ def report(
     """
     from selfsup.pictures.prompting import draw_shots
     from selfsup.prompting.shots import curve
-    from selfsup.training.command import refuse_other_results, refuse_training_run, start
+    from selfsup.training.command import refuse_training_run, start
 
     if output is None:
         raise ValueError("a folder for what is found is wanted: name it with --output, or ask about one --query.text")

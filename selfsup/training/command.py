@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from safetensors import SafetensorError
 
 from selfsup.data.lock import hold
@@ -266,26 +265,6 @@ def refuse_training_run(folder: Path) -> None:
     if (folder / "checkpoints").is_dir():
         raise ValueError(
             f"{folder} is the folder of a training run, whose results would be lost: choose another output"
-        )
-
-
-def refuse_other_results(folder: Path, arguments: str) -> None:
-    """Keep what was found with other arguments: the files of this run would have the same names.
-
-    Args:
-        folder: of the run.
-        arguments: of this one, as YAML; where they come to the same, it may be repeated.
-    Raises:
-        ValueError: says which arguments differ.
-    """
-    if not (folder / "results.json").exists() or not (folder / "run.yaml").exists():
-        return
-    old, new = (yaml.safe_load(text) or {} for text in ((folder / "run.yaml").read_text(), arguments))
-    old, new = ({name: value for name, value in side.items() if name != "output"} for side in (old, new))
-    if changed := sorted(name for name in old | new if old.get(name) != new.get(name)):
-        raise ValueError(
-            f"{folder} holds results already, found with other {', '.join(changed)}: choose another output, or delete "
-            "them"
         )
 
 

@@ -181,12 +181,6 @@ def test_the_command(decoder, pretrained, tiny_text_folder, table, tmp_path, cap
         run(decoder, pretrained, **options | {"ngram_corpus": table(name="other.txt")})
 
 
-def test_a_text_for_n_grams_that_is_not_there_is_told_before_models_are_asked(decoder, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(minimal_pairs, "judge_all", lambda *_, **__: pytest.fail("models were asked"))
-    with pytest.raises(ValueError, match="nowhere"):
-        run(decoder, data=table(), output=tmp_path / "found", ngram_corpus=str(tmp_path / "nowhere.txt"))
-
-
 def test_a_paradigm_that_was_judged_before_a_kill_is_not_judged_again(tmp_path, monkeypatch):
     paradigms = [Paradigm(name, "phenomenon", "field", ("good",), ("bad",)) for name in ("one", "two")]
     asked = []

@@ -236,37 +236,3 @@ def test_the_command(tiny_tokenizer, tmp_path, pretrained):
     assert "causal model" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert json.loads((folder / "config.json").read_text())["model_type"] == "selfsup_text_decoder"
-
-
-def test_a_literal_mask_is_text_of_our_models(tiny_tokenizer):
-    said = tiny_tokenizer.decode(prompt_ids(tiny_tokenizer, "a [MASK] b", literal=True)[1:])
-    assert said.replace(" ", "") == "a[MASK]b"
-    assert tiny_tokenizer.mask_token_id not in prompt_ids(tiny_tokenizer, "a [MASK] b", literal=True)
-    assert tiny_tokenizer.mask_token_id in prompt_ids(tiny_tokenizer, "a [MASK] b")
-
-
-def test_half_a_character_and_characters_without_a_piece(tmp_path):
-    from selfsup.tokenization.characters import train_characters
-
-    words = train_characters(iter(["abc cab"]), tmp_path)
-    with pytest.raises(ValueError, match=r"character 2 of the prompt \(the first is 0\) is half of one, '\\ud800'"):
-        prompt_ids(words, "ab\ud800")
-    with pytest.raises(ValueError, match="it knows no character of 'XY'"):
-        prompt_ids(words, "XY")
-    assert (
-        unknown_note(words, "abX") == "1 token(s) of the prompt stand for characters that the tokenizer does not know\n"
-    )
-    assert unknown_note(words, "ab") == ""
-    assert len(prompt_ids(words, "abX")) > 2
-
-
-@pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b"ab\xff\xfe", "byte 2 cannot be read")])
-def test_a_file_without_prompts_is_named(tmp_path, content, said):
-    (tmp_path / "asked.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=f"asked.txt .*{said}"):
-        read_prompts(tmp_path / "asked.txt")
-
-
-def test_lines_of_a_file_are_prompts(tmp_path):
-    (tmp_path / "asked.txt").write_text("one\u2028two\n\nthree\n", "utf-8")
-    assert read_prompts(tmp_path / "asked.txt") == ["one\u2028two", "", "three"]

@@ -206,17 +206,6 @@ def test_results_of_other_arguments_stay(tmp_path):
         refuse()
 
 
-def test_results_of_other_arguments_are_not_replaced(colours, files, opened, tmp_path):
-    config = ShotConfig((0,))
-    again = {"output": tmp_path / "run", "max_examples": 4}
-    first = report(colours, opened, config, files, arguments="seed: 0\noutput: run", **again)
-    assert report(colours, opened, config, files, arguments="seed: 0\noutput: ./run", **again) == first
-    before = (tmp_path / "run" / "results.json").read_text()
-    with pytest.raises(ValueError, match=r"holds results already, found with other scoring, seed: choose another"):
-        report(colours, opened, config, files, arguments="seed: 1\nscoring: mean", **again)
-    assert (tmp_path / "run" / "results.json").read_text() == before
-
-
 def test_one_question_from_the_terminal(colours, files, opened):
     label = {row["text"]: row["label"] for row in map(json.loads, Path(str(files.train)).read_text().splitlines())}
     query = {"text": "today bado"}

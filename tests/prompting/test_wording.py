@@ -105,9 +105,3 @@ def test_one_label_is_no_choice_and_roles_must_be_there():
         Wording(changed(), ("good",))
     with pytest.raises(ValueError, match=r"asks for {text_pair}, but an example has label, text alone"):
         Wording(FILMS, LABELS).question({"text": "so dull", "label": "equivalent"})
-
-
-@pytest.mark.parametrize("field", ["{text:>10}", "{text!r}"])
-def test_roles_stand_plain(field):
-    with pytest.raises(ValueError, match=r"a template has its roles plain, as \{text\}, but .* how to print text"):
-        Wording(changed(field + " is {label}"), LABELS)
