@@ -89,7 +89,7 @@ def _seen(name: str, config: Mapping[str, Any]) -> list[str]:
         f'model = AutoModelForImageClassification.from_pretrained("{name}"{trust})',
         f'picture = Image.open("picture.png").convert("{mode}")',
         f'scores = model(**processor(picture, return_tensors="pt")).logits[0].{scores}',
-        "print({model.config.id2label[number]: float(score) for number, score in enumerate(scores)})",
+        "print({model.config.id2label[number]: score for number, score in enumerate(scores.tolist())})",
     ]
 
 

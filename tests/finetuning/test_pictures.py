@@ -181,10 +181,24 @@ def test_commands(shades, tmp_path):
     data = ("--task", "clothes", "--data.name", str(shades))
     fields = json.dumps(SHAPE)
     run("new_model.py", *data, "--output", "shape", "--kind", "vit", "--fields", fields)
-    start = ("--model", "shape", "--scratch", "true", "--data.held_out", "0.25", "--tune.learning_rate", "0.01")
+    start = (
+        "--model",
+        "shape",
+        "--scratch",
+        "true",
+        "--data.held_out",
+        "0.25",
+        "--tune.learning_rate",
+        "0.01",
+        "--tune.min_steps",
+        "60",
+    )
     printed = run("finetune.py", *data, *start, "--output", "run")
     assert "logistic regression on pixels" in printed
-    assert 'processor = AutoImageProcessor.from_pretrained("./model")' in (tmp_path / "run/model/README.md").read_text()
+    assert (
+        'processor = AutoImageProcessor.from_pretrained("./run/model")'
+        in (tmp_path / "run/model/README.md").read_text()
+    )
     tasks = json.dumps({"clothes": {"name": str(shades), "held_out": "0.25"}})
     printed = run(
         "score.py", "--model", "run", "--tasks", tasks, "--epochs", "null", "--seeds", "1", "--output", "scores"
