@@ -7,7 +7,6 @@ from pathlib import Path
 from selfsup.benchmark.continuations import ContinuationConfig
 from selfsup.data.texts import DataConfig, find_texts
 from selfsup.training.command import command
-from selfsup.training.export import exported, open_model, open_tokenizer
 
 
 def main(
@@ -30,12 +29,11 @@ def main(
     from selfsup.benchmark import continuations as ways
     from selfsup.benchmark import language
     from selfsup.generation.likelihood import beginning
+    from selfsup.training.causal import open_causal
 
-    folder = exported(model)
-    tokenizer = open_tokenizer(folder, trust_remote_code)
-    network = open_model("AutoModelForCausalLM", folder, trust_remote_code=trust_remote_code, dtype="float32")
-    network.to(Accelerator().device)
     data = language.data_of(model, data)
+    network, tokenizer = open_causal(model, trust_remote_code=trust_remote_code)
+    network.to(Accelerator().device)
     held_out = language.open_text(find_texts(corpus, data, data_root), tokenizer, data)[1]
     prompts, people = ways.prompts_of(held_out, writing)
     begin = beginning(tokenizer)

@@ -169,11 +169,13 @@ def test_a_broken_decoder_is_not_taken_for_one_that_knows_nothing(tiny_text_fold
         language.decoder_log_probs(model, tiny_tokenizer, held_out, **options)
 
 
-def test_an_encoder_is_refused(pretrained, tiny_text_folder):
-    spec = importlib.util.spec_from_file_location("bench_language", SCRIPT)
+@pytest.mark.parametrize("command", ["bench_language", "compare_continuations"])
+def test_an_encoder_is_refused(pretrained, tiny_text_folder, tmp_path, command):
+    spec = importlib.util.spec_from_file_location(command, SCRIPT.with_stem(command))
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     with pytest.raises(ValueError, match="is a TextEncoderForMaskedLM, which is none: choose a decoder"):
-        script.main(str(pretrained), str(tiny_text_folder))
+        script.main(str(pretrained), str(tiny_text_folder), output=tmp_path / "found")
+    assert not (tmp_path / "found").exists()
