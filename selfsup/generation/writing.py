@@ -119,7 +119,10 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     ids = ids or beginning(tokenizer)
     if not ids:
         raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text: give it a word")
-    if num_unknown(tokenizer, prompt) and not tokenizer.decode(ids, skip_special_tokens=True).strip():
+    # A tokenizer may also leave out what has no width, as U+200B, without a token for it.
+    if (num_unknown(tokenizer, prompt) or prompt.strip()) and not tokenizer.decode(
+        ids, skip_special_tokens=True
+    ).strip():
         raise ValueError(
             f"a prompt that the tokenizer knows a piece of is wanted, but {prompt[:60]!r} came: write it otherwise, or "
             "choose another model"

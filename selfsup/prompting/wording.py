@@ -94,7 +94,7 @@ class Wording:
             found = [field for _, *field in Formatter().parse(template) if field[0] is not None]
         except ValueError as error:
             raise ValueError(
-                f"the template {template!r} cannot be read ({error}): write roles as {{text}}, and other braces doubled"
+                f"the template {template!r} cannot be read: write roles as {{text}}, and other braces doubled"
             ) from error
         if dressed := [field for field in found if any(field[1:])]:
             name, form, kind = (part or "" for part in dressed[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import normalizers
 from transformers import GPT2Config, GPT2LMHeadModel, TextIteratorStreamer
 
 import selfsup.models  # noqa: F401 - Auto classes know ours
@@ -199,6 +200,11 @@ def test_what_a_tokenizer_does_not_know_is_told(tmp_path, capsys):
     )
     with pytest.raises(ValueError, match="knows a piece of is wanted, but '\u03b1 \u03b2' came"):
         prompt_ids(words, "\u03b1 \u03b2")
+    words.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")  # as many tokenizers do
+    assert prompt_ids(words, "to\u200b be") == prompt_ids(words, "to be")
+    with pytest.raises(ValueError, match=r"knows a piece of is wanted, but '\\u200b' came"):
+        prompt_ids(words, "\u200b")
+    assert words.convert_ids_to_tokens(prompt_ids(words, " ")) == ["[CLS]", " "]
 
 
 @pytest.mark.parametrize(
