@@ -188,7 +188,7 @@ MODEL_FILES = {
         "heads.py",
         "positions.py",
     ),
-    *("embeddings.py", "masks.py"),
+    *("dropout.py", "embeddings.py", "masks.py"),
 }
 
 STRANGER = """

@@ -244,7 +244,7 @@ def test_learns_a_batch_by_heart(objective, batch, players):
     rate = 0.003 if isinstance(objective, selfsup.objectives.Contrastive) else 0.01  # faster, all views fall together
     optimizers = {turn: torch.optim.Adam(players[turn].parameters(), lr=rate) for turn in objective.turns}
     counts = counts_of(objective, rows)
-    for _ in range(150):
+    for _ in range(300):
         left = 0.0
         for turn in objective.turns:
             losses = objective.loss(objective.forward(players, rows, turn), rows, turn)
@@ -274,7 +274,7 @@ def test_supervised_ones_conclude_what_they_learnt(objective, players):
     rows = [(number, part) for number, example in enumerate(examples) for part in objective.parts(example)]
     batch = collate([[objective.encode(part)] for _, part in rows], padding=objective.padding)
     optimizer = torch.optim.Adam(players["model"].parameters(), lr=0.01)
-    for _ in range(150):
+    for _ in range(300):
         losses = objective.loss(objective.forward(players, batch, "model"), batch, "model")
         optimizer.zero_grad()
         torch.stack([*losses.values()]).sum().backward()
