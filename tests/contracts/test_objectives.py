@@ -16,7 +16,7 @@ import selfsup.models
 import selfsup.objectives
 from selfsup.data.collate import collate
 from selfsup.data.images import Picture
-from selfsup.objectives import Joint, Objective, Supervised
+from selfsup.objectives import ConditionalMaskedTokens, Joint, Objective, Supervised
 from selfsup.objectives.augmentation import Augmentation
 from selfsup.objectives.pictures import Sight
 from selfsup.objectives.sequences import Sequences
@@ -281,6 +281,8 @@ def test_supervised_ones_conclude_what_they_learnt(objective, players):
         optimizer.step()
         if sum(float(loss.detach()) for loss in losses.values()) < 0.02:  # there is no more to learn
             break
+    if isinstance(objective, ConditionalMaskedTokens):  # it has learnt to guess all at once, of the true length
+        objective.rounds = objective.lengths = 1
     answers = ("label", "tags", "answers", "number", "target")
     bare = [{role: value for role, value in example.items() if role not in answers} for example in examples]
     parts = [objective.parts(example) for example in bare]
