@@ -26,8 +26,10 @@ def main(
     from transformers.utils import logging
 
     from selfsup.benchmark import beams as bench
+    from selfsup.benchmark.counts import check_counts
     from selfsup.generation.beam import BeamConfig
 
+    check_counts(rounds=rounds, batch_size=batch_size, threads=threads)
     logging.set_verbosity_error()
     torch.set_num_threads(threads)
     config = BeamConfig(beams, max_new_tokens)

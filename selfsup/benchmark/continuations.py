@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel, set_seed
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.benchmark.language import HeldOut
 from selfsup.generation.beam import BeamConfig, beam_search
 from selfsup.metrics.bootstrap import bootstrap
@@ -43,9 +44,8 @@ class ContinuationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_prompts", "prompt_tokens", "new_tokens", "beams", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but {getattr(self, name)} came")
+        names = ("num_prompts", "prompt_tokens", "new_tokens", "beams", "batch_size")
+        check_counts(**{name: getattr(self, name) for name in names})
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, but {self.top_p} came")
 

@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import default_rng
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from selfsup.benchmark.counts import check_counts
 from selfsup.generation.beam import BeamConfig, beam_search
 from selfsup.generation.parallel import mask_predict
 from selfsup.metrics.bootstrap import bootstrap
@@ -46,9 +47,7 @@ class DecodingConfig:
     laps: int = 1
 
     def __post_init__(self) -> None:
-        numbers = (*self.beams, *self.rounds, self.lengths, self.max_new_tokens, self.batch_size, self.laps)
-        if not self.beams or min(numbers) < 1:
-            raise ValueError(f"numbers of at least 1 are wanted for ways to write, but {self} came")
+        check_counts(**asdict(self))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Where a model that was never trained begins: a tokenizer of the text of a task, and a shape."""
+"""Where a model that was never trained begins: a shape, and what reads its input, as the data of a task wants them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

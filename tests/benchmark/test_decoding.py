@@ -93,5 +93,5 @@ def test_sides_are_those_of_the_task():
 
 
 def test_numbers_below_one_are_refused():
-    with pytest.raises(ValueError, match="numbers of at least 1 are wanted"):
+    with pytest.raises(ValueError, match="rounds must be at least 1, but 0 came"):
         DecodingConfig(rounds=(0,))

@@ -6,17 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
+from selfsup.data.images import Picture
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
+from selfsup.models.convnet import ConvNetConfig, ConvNetForImageClassification
 from selfsup.models.encoder_decoder import TextEncoderDecoderConfig
 from selfsup.models.text_encoder import TextEncoderConfig
-from selfsup.objectives import AnswerSpan, Classification, SequenceReward, SequenceToSequence, Supervised, Tagging
+from selfsup.objectives import (
+    AnswerSpan,
+    Classification,
+    ImageClassification,
+    SequenceReward,
+    SequenceToSequence,
+    Supervised,
+    Tagging,
+)
 from selfsup.predicting.assess import assess
 from selfsup.training.export import name_tokens, open_tokenizer
+from selfsup.training.processors import plain_processor
 
 KINDS: dict[str, Callable[[], Supervised]] = {
     "classification": Classification,
@@ -70,6 +82,22 @@ def tune(
     return {"processes": accelerator.num_processes}
 
 
+def see(folder: str, *, text: str, tokenizer: str, cache: str) -> dict[str, Any]:
+    """Learn 10 pictures with running averages; each process leaves all that its model has."""
+    accelerator, rng = Accelerator(cpu=True), np.random.default_rng(0)
+    pixels = rng.integers(256, size=(10, 1, 8, 8), dtype=np.uint8)
+    examples = [{"image": Picture(one), "label": "ab"[number % 2]} for number, one in enumerate(pixels)]
+    config = ConvNetConfig(image_size=8, channels=(4, 4), stage_depths=(1, 1), id2label={0: "a", 1: "b"},
+                           label2id={"a": 0, "b": 1})  # fmt: skip
+    torch.manual_seed(0)
+    model, objective = ConvNetForImageClassification(config), ImageClassification()
+    objective.bind(plain_processor(8, 8), config)
+    fine_tune(model, objective, examples, FineTuneConfig(epochs=2, batch_size=5), seed=1, accelerator=accelerator)
+    save_file(model.state_dict(), Path(folder) / f"{accelerator.process_index}.safetensors")
+    accelerator.wait_for_everyone()
+    return {"processes": accelerator.num_processes}
+
+
 def listen(objective: Supervised) -> list[int]:
     """Gets the number of rows of every batch that is predicted here."""
     seen: list[int] = []
@@ -103,4 +131,4 @@ def examples_of(kind: str, text: Path, number: int) -> list[dict[str, Any]]:
     ]
 
 
-JOBS = {"tune": tune}
+JOBS = {"tune": tune, "see": see}

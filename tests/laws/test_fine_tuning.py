@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 KINDS = ["classification", "tagging", "answer_span", "sequence_to_sequence", "sequence_reward"]
@@ -44,6 +45,16 @@ def test_any_layout_comes_to_the_same(launch, alone, tmp_path, layout):
         )
         print(f"{kind}, {layout} against one process: float64 weights {apart:.1e} apart")
         assert apart < 1e-10
+
+
+@pytest.mark.slow
+def test_running_averages_are_the_same_in_all_processes(launch, tmp_path):
+    assert launch("see", tmp_path, num_processes=2)["processes"] == 2
+    one, other = (load_file(tmp_path / f"{place}.safetensors") for place in range(2))
+    averages = [name for name in one if "running_var" in name]
+    assert averages
+    assert all((one[name] != 1).any() for name in averages), "they have seen something"
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def answers(conclusions):
