@@ -210,3 +210,10 @@ def test_a_configuration_survives_its_json():
     assert again.to_dict() == config.to_dict()
     assert again.out_features == ["stage1"]
     assert again.num_labels == 7
+
+
+def test_as_it_stands_it_has_the_weights_that_its_docstring_says():
+    model = ConvNetForImageClassification(ConvNetConfig(num_labels=10))
+    number = sum(weight.numel() for weight in model.parameters())
+    assert f"{number:,} weights" in (ConvNetConfig.__doc__ or "")
+    assert number < 100_000
