@@ -128,7 +128,7 @@ def build_learner(
 
 def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str]) -> tuple[str, ...]:
     """Labels that a learner tells apart already, if they are others than those wanted: then its head starts afresh."""
-    if not labels:  # a head that writes tells none apart, whatever its configuration counts
+    if not labels or objective.auto_class == "AutoModel":  # a head that writes tells none apart; a body has none
         return ()
     config = config_of(learner, ())
     head = objective.auto_class.removeprefix("AutoModel")

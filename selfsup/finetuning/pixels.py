@@ -24,7 +24,7 @@ def logistic_regression(examples: Sequence[Example]) -> Callable[[Example], Any]
     """
     names = sorted({example["label"] for example in examples})
     numbers = {name: number for number, name in enumerate(names)}
-    pixels = torch.from_numpy(np.stack([_flat(example) for example in examples]))
+    pixels = pixels_of(examples)
     weights = fit(pixels, torch.tensor([numbers[example["label"]] for example in examples]), len(names))
 
     def guess(example: Example) -> Any:
@@ -33,7 +33,7 @@ def logistic_regression(examples: Sequence[Example]) -> Callable[[Example], Any]
     return guess
 
 
-def fit(values: Tensor, answers: Tensor, num_classes: int, *, rounds: int = ROUNDS) -> Tensor:
+def fit(values: Tensor, answers: Tensor, num_classes: int, *, rounds: int = ROUNDS, penalty: float = PENALTY) -> Tensor:
     """The weights with the least sum of cross-entropies and penalty.
 
     Args:
@@ -41,22 +41,28 @@ def fit(values: Tensor, answers: Tensor, num_classes: int, *, rounds: int = ROUN
         answers: (examples) int64.
         num_classes: that there are.
         rounds: of the search at most.
+        penalty: of half the squares; scikit-learn's 1 / C.
     Returns:
         (values + 1, classes); the last row has no partner among the values, and no penalty.
     """
-    weights = torch.zeros(values.shape[1] + 1, num_classes, requires_grad=True)
+    weights = values.new_zeros(values.shape[1] + 1, num_classes).requires_grad_()
     search = torch.optim.LBFGS([weights], max_iter=rounds, line_search_fn="strong_wolfe", tolerance_grad=1e-6)
 
     def loss() -> Tensor:
         search.zero_grad()
         logits = values @ weights[:-1] + weights[-1]
-        total = cross_entropy(logits, answers, reduction="sum") + PENALTY / 2 * weights[:-1].square().sum()
+        total = cross_entropy(logits, answers, reduction="sum") + penalty / 2 * weights[:-1].square().sum()
         total = total / len(values)
         total.backward()
         return total
 
     search.step(loss)
     return weights.detach()
+
+
+def pixels_of(examples: Sequence[Example]) -> Tensor:
+    """(examples, pixels) float32 in 0-1, of pictures of one size."""
+    return torch.from_numpy(np.stack([_flat(example) for example in examples]))
 
 
 def _flat(example: Example) -> np.ndarray:
