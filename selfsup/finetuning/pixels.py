@@ -41,7 +41,7 @@ def fit(values: Tensor, answers: Tensor, num_classes: int, *, rounds: int = ROUN
         answers: (examples) int64.
         num_classes: that there are.
         rounds: of the search at most.
-        penalty: of half the squares; scikit-learn's 1 / C.
+        penalty: of half the squares; with three classes or more scikit-learn's 1 / C.
     Returns:
         (values + 1, classes); the last row has no partner among the values, and no penalty.
     """

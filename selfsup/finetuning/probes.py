@@ -66,7 +66,7 @@ def linear(known: Tensor, answers: Tensor, asked: Tensor, num_classes: int, pena
 
     Args:
         known, answers, asked, num_classes: see `nearest`.
-        penalty: of the weights, beside the sum of the losses; scikit-learn's 1 / C.
+        penalty: of the weights, beside the sum of the losses, see `fit`.
     Returns:
         (asked) int64.
     """

@@ -1,9 +1,9 @@
-"""How much a body knows: neighbours, a linear layer and full fine-tuning on its features, beside fresh weights and pixels."""
+"""How much a body knows: probes of its features and full fine-tuning, beside fresh weights and raw pixels."""
 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -48,7 +48,7 @@ class ProbeConfig:
     features: Pooling = "mean"
     shares: tuple[float, ...] = (0.01, 0.1, 1.0)
     seeds: int = 3
-    tune: FineTuneConfig = FineTuneConfig()
+    tune: FineTuneConfig = field(default_factory=FineTuneConfig)
 
     def __post_init__(self) -> None:
         repetitions(self.seeds)
@@ -126,7 +126,7 @@ def probe(
     cells: dict[tuple[float, str, str], list[Cell]] = {}
     for seed in repetitions(config.seeds):
         for arm, learner in arms.items():
-            if arm == FRESH or not seed:
+            if set(config.kinds) != {FULL} and (arm == FRESH or not seed):
                 sheets[arm], words = _sheet(learner, material, config, f"{arm}, seed {seed}", seed, accelerator)
                 seconds[arm] += sheets[arm].seconds
         if "image" in objective.roles and not seed:
@@ -242,8 +242,9 @@ def report(result: Mapping[str, Any], folder: Path, *, title: str) -> None:
     name, plain = result["baseline"]
     rows.append(("", name, "", f"{100 * plain:.1f}", "", "", ""))
     print(f"\n{table(rows)}\n")
-    took = ", ".join(f"{arm} {seconds:.1f} s" for arm, seconds in result["feature_seconds"].items())
-    print(f"features  {result['features']} ({took})")
+    if result["features"]:
+        took = ", ".join(f"{arm} {seconds:.1f} s" for arm, seconds in result["feature_seconds"].items())
+        print(f"features  {result['features']} ({took})")
     print(f"seeds     {result['seeds']}; scored on {result['held_out']:,} examples, which chose nothing")
     (folder / "results.json").write_text(json.dumps(result, indent=1))
     from selfsup.pictures.comparison import draw_intervals  # here: matplotlib takes seconds, and --help draws nothing
