@@ -106,6 +106,30 @@ def read_task(
     return TaskData(data, train, held_out, tables[0].labels, [shared] if shared else [])
 
 
+def read_held_out(
+    task: Task,
+    choice: DataChoice = DataChoice(),
+    data_root: Path | None = None,
+    *,
+    answers: bool = True,
+    form: PictureForm | None = None,
+) -> Table:
+    """Read what a task is scored on, alone: its split, or the share that is cut from the rows to learn from.
+
+    Args:
+        task, choice, data_root, form: as for `read_task`.
+        answers: read answers too; of a share they are always read.
+    Raises:
+        ValueError: see `read_table`.
+    """
+    data = task.choose(choice.name, choice.columns, choice.labels)
+    asked = choice.held_out or data.held_out
+    if _share(asked) is not None:
+        return read_task(task, choice, data_root, form=form).held_out
+    table = read_split(task, data, asked, choice, data_root, answers=answers, form=form)
+    return _drawn(table, choice.max_held_out)
+
+
 def read_split(
     task: Task,
     data: DataSet,

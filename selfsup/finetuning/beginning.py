@@ -6,12 +6,11 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from selfsup.data.image_folders import find_table
-from selfsup.data.images import opened
-from selfsup.data.labelled import Table, choose_columns
+from selfsup.data.labelled import Table
 from selfsup.examples import DataChoice, read_task
 from selfsup.objectives.pictures import Pictures
 from selfsup.objectives.sequence_to_sequence import SequenceToSequence
+from selfsup.predicting.picture_samples import first_picture, is_grey
 from selfsup.task import Task
 from selfsup.tokenization.save import save_tokenizer
 from selfsup.tokenization.train import train_tokenizer
@@ -96,12 +95,8 @@ def begin_pictures(
     if not isinstance(objective, Pictures):
         raise ValueError(f"a task of pictures is wanted for --kind, such as clothes, but {task.name} has none")
     _refuse_trained(folder)
-    data = task.choose(choice.name, choice.columns, choice.labels)
-    table = find_table(data.name, split=choice.train or data.train, data_root=data_root)
-    column = choose_columns(data.name, table.columns, {"image": data.columns.get("image", "image")}, ["image"])["image"]
-    image = opened(next(iter(table.rows([column])))[1][column], column)
-    grey = image.mode in ("1", "L", "F") or image.mode.startswith("I")
-    config = fresh_config(kind, {"num_channels": 1 if grey else 3} | dict(fields), side=max(image.size))
+    image = first_picture(task, choice, data_root)
+    config = fresh_config(kind, {"num_channels": 1 if is_grey(image) else 3} | dict(fields), side=max(image.size))
     side = getattr(config, "image_size", None) or (image.height, image.width)
     height, width = (side, side) if isinstance(side, int) else side
     patch = getattr(config, "patch_size", 1)

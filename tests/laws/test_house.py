@@ -17,7 +17,7 @@ LIBRARY = [path for path in MODULES if not path.is_relative_to(ROOT / "tests")]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.yaml"))
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
-DRAWING = {"bench_learning", "diagnose", "show_attention", "show_curves", "show_positions"}  # what they are for
+DRAWING = {"bench_learning", "diagnose"} | {path.stem for path in SCRIPTS if path.stem.startswith("show_")}
 # What a model may import, so that its files open at people's who lack this package.
 HUB = {"torch", "transformers", "huggingface_hub", "dataclasses", "typing", "collections", "math"}
 
