@@ -39,8 +39,8 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], picture: Path, *, t
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     labels = [name if len(name) <= 30 else name[:29] + "…" for name in names]
     small = 9 if len(names) <= MOST_NUMBERED else 6
-    axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=small,
-                    parse_math=False)  # fmt: skip
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 0.25 else {}
+    axes.set_xticks(range(len(names)), labels, fontsize=small, parse_math=False, **turned)
     axes.set_yticks(range(len(names)), labels, fontsize=small, parse_math=False)
     if len(names) <= MOST_NUMBERED:
         digits = len(f"{counts.max():,}")
