@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], picture: Path, *, t
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     labels = [name if len(name) <= 30 else name[:29] + "…" for name in names]
     small = 9 if len(names) <= MOST_NUMBERED else 6
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 0.25 else {}
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 0.25 else {}
     axes.set_xticks(range(len(names)), labels, fontsize=small, parse_math=False, **turned)
     axes.set_yticks(range(len(names)), labels, fontsize=small, parse_math=False)
     if len(names) <= MOST_NUMBERED:

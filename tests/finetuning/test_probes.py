@@ -63,7 +63,7 @@ def test_neighbours_are_those_of_scikit_learn():
         theirs = neighbors.KNeighborsClassifier(
             int(number), metric="cosine", weights=lambda distances: np.exp((1 - distances) / TEMPERATURE)
         ).fit(known, answers)
-        ours = nearest(*map(torch.from_numpy, (known, answers, asked)), 4, number)
+        ours = nearest(torch.from_numpy(known), torch.from_numpy(answers), torch.from_numpy(asked), 4, number)
         assert ours.tolist() == theirs.predict(asked).tolist()
 
 
@@ -79,7 +79,7 @@ def test_linear_layer_is_that_of_scikit_learn_on_standardised_features():
     answers = np.digitize((known - 3) @ [1, 0.01, 100, 0] + chance.normal(size=90), [-1, 1])
     for penalty in (1.0, 100.0):
         theirs = make_pipeline(StandardScaler(), LogisticRegression(C=1 / penalty, tol=1e-8)).fit(known, answers)
-        ours = linear(*map(torch.from_numpy, (known, answers, asked)), 3, penalty)
+        ours = linear(torch.from_numpy(known), torch.from_numpy(answers), torch.from_numpy(asked), 3, penalty)
         best = np.sort(theirs.predict_proba(asked), axis=1)
         sure = best[:, -1] - best[:, -2] > 0.005  # at a border between classes the two searches may part
         assert ours[sure].tolist() == theirs.predict(asked)[sure].tolist()

@@ -27,8 +27,8 @@ def test_coloured_filters_are_grey_at_0(tmp_path):
     weights[1, 2, 0, 1] = -4.0
     figure = draw_filters(weights, tmp_path / "a.png", title="Two")
     assert len(figure.axes) == 2
-    assert figure.axes[0].images[0].get_array().max() == 0.5
-    assert figure.axes[1].images[0].get_array()[0, 1].tolist() == [1.0, 0.5, 0.0]
+    assert np.asarray(figure.axes[0].images[0].get_array()).max() == 0.5
+    assert np.asarray(figure.axes[1].images[0].get_array())[0, 1].tolist() == [1.0, 0.5, 0.0]
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3, 3), (3, 3), (0, 1, 3, 3)])

@@ -24,7 +24,7 @@ def test_colours_stay_colours_and_rows_are_named(tmp_path):
     pictures = np.zeros((2, 1, 3, 2, 2))
     pictures[0, 0, 1, 0, 1] = 1.0  # green, above on the right
     figure = draw_grid(pictures, tmp_path / "a.png", title="", rows=["upper", "lower"])
-    assert figure.axes[0].images[0].get_array()[0, 1].tolist() == [0.0, 1.0, 0.0]
+    assert np.asarray(figure.axes[0].images[0].get_array())[0, 1].tolist() == [0.0, 1.0, 0.0]
     assert [axes.get_ylabel() for axes in figure.axes] == ["upper", "lower"]
 
 

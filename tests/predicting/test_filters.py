@@ -24,7 +24,7 @@ def test_convolutions_come_first_of_all(tmp_path):
     )
     export(model, plain_processor(8, 8), tmp_path / "ours")
     weights, said = filters_of(str(tmp_path / "ours"))
-    torch.testing.assert_close(weights, ordered(model.encoder.stages[0].layers[0].convolution.weight.detach()))
+    torch.testing.assert_close(weights, ordered(model.state_dict()["encoder.stages.0.layers.0.convolution.weight"]))
     assert said == "filters of the first convolution"
     theirs = ResNetModel(ResNetConfig(num_channels=1, embedding_size=4, hidden_sizes=[4], depths=[1]))
     theirs.save_pretrained(tmp_path / "theirs")

@@ -1,5 +1,8 @@
 """Hidden patches are mended by what the model guesses, and everything else stays as it was."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +36,7 @@ def processor(normalises: bool):
     return made
 
 
-def made(kind: str):
+def made(kind: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     if kind == "ours":
         return MaskedAutoencoderForPreTraining(MaskedAutoencoderConfig(**SHAPE, **DECODER)), processor(False)
@@ -47,6 +50,11 @@ def made(kind: str):
     if kind == "theirs, normalised patches":
         return ViTMAEForPreTraining(ViTMAEConfig(**SHAPE, **DECODER, norm_pix_loss=True)), processor(True)
     return ViTForMaskedImageModeling(ViTConfig(**SHAPE, encoder_stride=2)), processor(True)
+
+
+def keep(kind: str, folder: Path) -> None:
+    model, reads = made(kind)
+    export(model, reads, folder)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +92,14 @@ def test_what_is_mended_has_the_loss_of_the_model_in_its_own_units(kind, tmp_pat
     errors = error.abs() if "masks" in kind else error.square()
     values = (pictures - mean) / deviation if reads.do_normalize else pictures
     with torch.no_grad():
-        name = objective.field
+        name = str(objective.field)
         loss = again(values, **{name: where if name == "noise" else where.bool()}).loss
     wanted = float((errors.mean(dim=-1) * where).sum() / where.sum())
     assert float(loss) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_what_is_reached_without_looking(tmp_path):
-    export(*made("ours"), tmp_path / "mine")
+    keep("ours", tmp_path / "mine")
     model, objective = open_masked(str(tmp_path / "mine"), rate=0.5)
     pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     pictures = (pictures * 255).round() / 255
@@ -109,7 +117,7 @@ def test_what_is_reached_without_looking(tmp_path):
 
 
 def test_models_of_normalised_patches_are_told_their_means(tmp_path):
-    export(*made("ours, normalised patches"), tmp_path / "mine")
+    keep("ours, normalised patches", tmp_path / "mine")
     model, objective = open_masked(str(tmp_path / "mine"))
     flat = torch.linspace(0.1, 0.9, 16).reshape(1, 1, 4, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
     found = reconstruct_pictures(model, objective, flat.expand(1, 3, 8, 8).contiguous())
@@ -124,6 +132,6 @@ def test_models_that_guess_no_patches_are_refused(tiny_config, tiny_tokenizer, p
             open_masked(name)
     with pytest.raises(ValueError, match=r"a model of masked patches is wanted, but .*none did not open"):
         open_masked(str(tmp_path / "none"))
-    export(*made("theirs"), tmp_path / "theirs")
+    keep("theirs", tmp_path / "theirs")
     with pytest.raises(ValueError, match=r"this model hides 0.75 of the patches \(mask_ratio\)"):
         open_masked(str(tmp_path / "theirs"), rate=0.5)
