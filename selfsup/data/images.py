@@ -15,8 +15,8 @@ import numpy as np
 
 MEMORY = 2 << 30  # bytes of pixels of a table that lie in memory; further ones lie in a file
 BLOCK = 64 << 20  # bytes of pixels that lie side by side
+ORIENTATION = 0x0112  # of Exif: which way up the picture lies; not of JPEG alone
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_TURNED = ("JPEG", "MPO", "TIFF", "WEBP")  # formats that may say which way up they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,10 @@ class PictureForm:
 
     def _read(self, cell: Any, needed: bool, *, column: str, shelves: "Shelves") -> Picture:
         image = opened(cell, column)
+        frames = getattr(image, "n_frames", 1)
         image, notes = _converted(image, self.mode, column)
+        if frames > 1:
+            notes.insert(0, f"of {frames} frames the first is read")
         pixels = np.asarray(image)[None] if self.mode == "L" else np.asarray(image).transpose(2, 0, 1)
         if self.size is not None and not (self.keeps and pixels.shape[1:] == self.size):
             pixels = self._processed(image)
@@ -151,7 +154,7 @@ class Shelves:
 
 
 def opened(cell: Any, column: str) -> Any:
-    """A picture of PIL, read to its end and turned the right way up.
+    """A picture of PIL, read to its end and turned the right way up; of several frames the first.
 
     Args:
         cell: bytes, a path, a mapping with the one or the other, or a picture of PIL.
@@ -166,14 +169,12 @@ def opened(cell: Any, column: str) -> Any:
     if cell is None or cell in ("", b""):
         raise ValueError(f"a picture was wanted in {column!r}, but it is missing")
     try:
-        if isinstance(cell, bytes):
-            image = Image.open(BytesIO(cell))
-        elif isinstance(cell, str | Path):
-            image = Image.open(Path(cell).expanduser())
+        if isinstance(cell, str | Path):
+            image = Image.open(BytesIO(Path(cell).expanduser().read_bytes()))  # PIL would keep the file open
         else:
-            image = cell
+            image = Image.open(BytesIO(cell)) if isinstance(cell, bytes) else cell
         image.load()
-        return ImageOps.exif_transpose(image) if image.format in _TURNED else image
+        return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
     except FileNotFoundError:
         raise ValueError(f"a picture was wanted in {column!r}, but there is no file {cell}") from None
     except Exception as error:  # whatever a decoder raises
@@ -194,8 +195,10 @@ def _converted(image: Any, mode: str, column: str) -> tuple[Any, list[str]]:
                 f"values of 8 or 16 bits were wanted in {column!r}, but they reach from {values.min()} to "
                 f"{values.max()}: save the picture as PNG"
             )
-        image = Image.fromarray((values >> 8).astype(np.uint8))
-        notes.append("16 bits became 8")
+        # Whole numbers of 32 bits are of pixels of 8 bits too, as numpy counts; PIL makes 16 of all that PGM may hold.
+        eight = image.mode == "I" and image.format != "PPM" and values.max() <= 255
+        image = Image.fromarray((values if eight else values >> 8).astype(np.uint8))
+        notes.append(f"{32 if eight else 16} bits became 8")
     if image.mode == "F":
         values = np.asarray(image)
         if not (values.min() >= 0 and values.max() <= 1):
