@@ -86,13 +86,31 @@ def test_other_modes_become_eight_bits_and_say_so(grey, colour):
     assert fractions.pixels.max() == 255
 
 
-def test_a_picture_lies_as_its_camera_was_held(colour):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_lies_as_its_camera_was_held(kind, colour):
     image = Image.fromarray(np.zeros((8, 6, 3), np.uint8))
     exif = image.getexif()
     exif[0x0112] = 6  # turn by 90 degrees
     file = io.BytesIO()
-    image.save(file, "JPEG", exif=exif)
+    image.save(file, kind, exif=exif)
     assert not colour(file.getvalue(), True).notes  # 8 x 6 as it lies, 6 x 8 as it is seen
+
+
+def test_frames_that_are_not_read_are_told_and_no_file_stays_open(grey, tmp_path, recwarn):
+    frames = [Image.new("L", (8, 6), value) for value in (10, 20, 30)]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    found = grey(str(tmp_path / "moves.gif"), True)
+    assert found.notes == ("of 3 frames the first is read",)
+    assert set(found.pixels.ravel()) == {10}
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
+
+
+def test_eight_bits_may_lie_in_thirty_two(grey):
+    """As numpy counts and the Hub then keeps them; a third of white is not to become black."""
+    found = grey(encoded(Image.fromarray(np.full((6, 8), 85, np.int32)), "TIFF"), True)
+    assert (set(found.pixels.ravel()), found.notes) == ({85}, ("32 bits became 8",))
+    dark = b"P5 8 6 65535\n" + np.full((6, 8), 255, ">u2").tobytes()
+    assert set(grey(dark, True).pixels.ravel()) == {0}
 
 
 @pytest.mark.parametrize(
@@ -187,6 +205,40 @@ def test_bad_pictures_of_a_folder_are_named(folder):
     Image.new("L", (8, 6)).save(folder / "train" / "stray.png")
     with pytest.raises(ValueError, match=r"stray\.png: a label was wanted"):
         read_folder(folder)
+
+
+def test_links_to_folders_are_followed_and_lead_nowhere_twice(folder):
+    (folder / "elsewhere" / "owl").mkdir(parents=True)
+    Image.new("L", (8, 6)).save(folder / "elsewhere" / "owl" / "0.png")
+    (folder / "train" / "owl").symlink_to(folder / "elsewhere" / "owl")
+    (folder / "train" / "loop").symlink_to(folder / "train")
+    (folder / "train" / "gone.png").symlink_to("nowhere")
+    assert [example["label"] for example in read_folder(folder).examples] == ["cat"] * 3 + ["dog"] * 3 + ["owl"]
+
+
+def test_two_folders_of_one_name_are_no_class(folder):
+    for label in ("cat", "dog"):
+        (folder / "train" / label / "new").mkdir()
+        Image.new("L", (8, 6)).save(folder / "train" / label / "new" / "0.png")
+    with pytest.raises(ValueError, match=r"cat/new and dog/new in .*train both are called new: put the pictures"):
+        read_folder(folder)
+    form = PictureForm(plain_processor(6, 8), 1)
+    assert len(read_table(str(folder), {}, roles=("image",), form=form)) == 8  # nobody asked for labels
+
+
+def test_tables_that_are_hidden_make_no_table_of_a_folder(folder):
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "old.csv").write_text("a,b")
+    assert len(read_folder(folder)) == 6
+
+
+def test_a_picture_that_changes_changes_the_fingerprint(folder):
+    """Also where its file keeps its length, as those without compression do."""
+    before = find_table(str(folder), split="train").fingerprint
+    assert find_table(str(folder), split="train").fingerprint == before
+    path = folder / "train" / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert find_table(str(folder), split="train").fingerprint != before
 
 
 def test_empty_folders_are_refused(tmp_path):
