@@ -34,7 +34,7 @@ class Augmentation:
         shift: largest way, right or left and up or down, as a share of the side.
         flip: share of the pictures that are mirrored, left to right.
         erase: share of the pictures in which a rectangle is painted over, in the mean colour.
-        erase_side: largest share of each side that the rectangle takes.
+        erase_side: largest share of each side that the rectangle takes, which has a pixel at least.
         brightness: largest change, where 1 is the way from black to white.
         contrast: largest change, as a share.
         border: what comes in from outside: black (zeros), the edge (border), or what lies inside it (reflection).
@@ -55,7 +55,7 @@ class Augmentation:
     border: Literal["zeros", "border", "reflection"] = "zeros"
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale[0] <= self.scale[1]:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale is a smallest and a largest factor above 0, but {self.scale} came")
         for name in ("flip", "erase", "erase_side", "contrast", "brightness", "shift"):
             if not 0 <= getattr(self, name) <= 1:
@@ -108,7 +108,7 @@ class Augmentation:
         for length, size, start in zip(
             pictures.shape[-2:], ("erased_height", "erased_width"), ("erased_top", "erased_left"), strict=True
         ):
-            extent = drawn[size] * self.erase_side * length
+            extent = 1 + drawn[size] * max(0, self.erase_side * length - 1)
             first = drawn[start] * (length - extent)
             places = torch.arange(length, device=pictures.device) + 0.5
             inside.append((places >= first[:, None]) & (places < (first + extent)[:, None]))
