@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+import torch
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from selfsup.data.image_folders import find_table
 from selfsup.data.images import opened
@@ -16,7 +17,7 @@ from selfsup.task import Task
 from selfsup.tokenization.save import save_tokenizer
 from selfsup.tokenization.train import train_tokenizer
 from selfsup.training.export import name_tokens, open_tokenizer
-from selfsup.training.processors import forget_segments, plain_processor
+from selfsup.training.processors import forget_segments, plain_processor, sees
 
 
 def begin(
@@ -110,6 +111,7 @@ def begin_pictures(
             f"patches that fit into pictures of {width} x {height} pixels are wanted, but patch_size is {patch}: name "
             "another in --fields"
         )
+    _refuse_misfit(config, height, width)
     plain_processor(height, width).save_pretrained(folder)
     config.save_pretrained(folder)
     return f"{kind} for pictures of {width} x {height} pixels and {config.num_channels} channel(s)"
@@ -123,12 +125,14 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
         fields: of it.
         side: of the pictures, where the configuration has a size and `fields` names none.
     Raises:
-        ValueError: there is no such kind or field.
+        ValueError: there is no such kind or field, or the kind takes no pictures.
     """
     try:
         usual = AutoConfig.for_model(kind)
     except ValueError as error:
         raise ValueError(f"a kind of model is wanted, such as vit or resnet, but {kind!r} came: none has it") from error
+    if not sees(usual):
+        raise ValueError(f"a kind of model that takes pictures is wanted, such as vit or resnet, but {kind!r} came")
     if unknown := [name for name in fields if not hasattr(usual, name)]:
         raise ValueError(
             f"--fields names {', '.join(unknown)}, but the configuration of {kind} has no such field: it has "
@@ -136,6 +140,20 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
         )
     size = {"image_size": side} if hasattr(usual, "image_size") else {}
     return AutoConfig.for_model(kind, **(size | dict(fields)))
+
+
+def _refuse_misfit(config: PreTrainedConfig, height: int, width: int) -> None:
+    """Show a picture to a model of this shape: what it trips over now, it would trip over in training."""
+    try:
+        body = AutoModel.from_config(config).eval()
+        with torch.no_grad():
+            body(pixel_values=torch.zeros(1, config.num_channels, height, width))
+    except Exception as error:  # whatever a model raises of pictures that it cannot read
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"a model that reads pictures of {width} x {height} pixels is wanted, but {config.model_type} with these "
+            f"--fields does not ({reason}): name others, or an image_size"
+        ) from error
 
 
 def _refuse_trained(folder: Path) -> None:
