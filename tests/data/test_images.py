@@ -86,7 +86,7 @@ def test_other_modes_become_eight_bits_and_say_so(grey, colour):
     assert fractions.pixels.max() == 255
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_picture_lies_as_its_camera_was_held(kind, colour):
     image = Image.fromarray(np.zeros((8, 6, 3), np.uint8))
     exif = image.getexif()
@@ -140,7 +140,7 @@ def test_models_of_two_channels_are_refused():
 
 
 def test_any_size_will_do_but_only_one():
-    form = PictureForm(ViTImageProcessorPil(do_resize=False), 1)
+    form = PictureForm(ViTImageProcessorPil(do_resize=False, do_normalize=False), 1)
     read = form.reader("image")
     assert read(Image.new("L", (5, 4)), True).pixels.shape == (1, 4, 5)
     with pytest.raises(ValueError, match=r"pictures of one size were wanted.* 5 x 4 .* but 4 x 4 came"):

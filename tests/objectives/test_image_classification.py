@@ -1,11 +1,19 @@
 """One label for a picture: its loss by hand, its values as the image processor wants them, and the law of layouts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForImageClassification, ViTConfig, ViTImageProcessorPil
+from transformers import (
+    AutoModelForImageClassification,
+    EfficientNetImageProcessorPil,
+    TextNetImageProcessorPil,
+    ViTConfig,
+    ViTImageProcessorPil,
+)
 
 from selfsup.data.collate import collate
 from selfsup.data.images import Picture
@@ -61,12 +69,21 @@ def test_by_hand(config):
     torch.testing.assert_close(loss, cross_entropy(logits, batch["labels"], reduction="sum"))
 
 
-def test_values_are_those_of_the_processor(config):
-    """A Hub model's processor shifts and scales what its model wants shifted and scaled."""
+SQUARE: dict[str, Any] = {"size": {"height": 8, "width": 8}}
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        ViTImageProcessorPil(**SQUARE, image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7]),
+        ViTImageProcessorPil(**SQUARE, rescale_factor=1 / 127.5, do_normalize=False),
+        TextNetImageProcessorPil(size={"shortest_edge": 32}),  # as large as the picture makes it
+    ],
+    ids=["standardised", "rescaled", "free"],
+)
+def test_values_are_those_of_the_processor(processor, config):
+    """A Hub model's processor makes of values what its model wants."""
     config.num_channels = 3
-    processor = ViTImageProcessorPil(
-        size={"height": 8, "width": 8}, image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7]
-    )
     objective = ImageClassification()
     objective.bind(processor, config)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (11, 9, 3), dtype=np.uint8))
@@ -74,6 +91,15 @@ def test_values_are_those_of_the_processor(config):
     fields = objective.inputs(batch_of(objective, [{"image": read(image, True), "label": "bag"}]))
     wanted = processor(image, return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(fields["pixel_values"], wanted, atol=1e-5, rtol=0)
+
+
+def test_a_processor_that_does_more_is_refused(config):
+    three = ViTImageProcessorPil(**SQUARE)
+    with pytest.raises(ValueError, match=r"standardises pictures of 1 channel\(s\) is wanted, but ViTImage.* came \("):
+        ImageClassification().form(three, config)
+    config.num_channels = 3
+    with pytest.raises(ValueError, match=r"but EfficientNetImage.* came \(it does more\)"):
+        ImageClassification().form(EfficientNetImageProcessorPil(**SQUARE), config)  # standardises twice
 
 
 def test_training_alters_and_scoring_does_not(config):
