@@ -50,6 +50,8 @@ class MaskedPatches(Sight):
         self.block, self.augmentation = block, augmentation
         for share in (self.rate, self.final_rate):
             check_share(share, "patches")
+            if share == 1:
+                raise ValueError("the share of hidden patches must be below 1, but 1 came: nothing is left to see")
         if block < 1:
             raise ValueError(f"block counts patches and must be at least 1, but {block} came")
 
@@ -64,12 +66,19 @@ class MaskedPatches(Sight):
                 f"{self.final_rate:g} came: set rate to the same"
             )
         self.patch_size = int(config.patch_size)
+        if self.picture_form.size and max(self.picture_form.size) < 2 * self.patch_size:
+            raise ValueError(
+                f"pictures of two patches or more are wanted, but they are of {max(self.picture_form.size)} pixels and "
+                f"patch_size is {self.patch_size}: choose a model with smaller patches"
+            )
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         height, width = (length // self.patch_size for length in example["pixel_values"].shape[1:])
         rate = self.rate if progress is None else share_at(self.rate, self.final_rate, progress)
-        number = min(max(1, round(rate * height * width)), height * width - 1)
-        hidden = choose_exactly(tiles(height, width, self.block, rng), number, rng)
+        patches = height * width
+        # The masked autoencoder of transformers counts what it shows, and rounds that down.
+        number = patches - int(patches * (1 - rate)) if self.field == "noise" else round(rate * patches)
+        hidden = choose_exactly(tiles(height, width, self.block, rng), min(max(1, number), patches - 1), rng)
         example = super().corrupt(example, rng=rng, progress=progress)
         return example | {"hidden": hidden[None].astype(np.float32)}
 
