@@ -176,6 +176,8 @@ class Shelves:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives the name and the handle
             file.truncate(int(np.prod(shape)))
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process without a word, at some pixel
+                os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
             return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
 
 

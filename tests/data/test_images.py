@@ -1,6 +1,7 @@
 """Pictures as a model wants them: the pixels that its own image processor makes, whatever came."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,17 @@ def test_many_pictures_lie_in_a_file_that_has_no_name(monkeypatch, tmp_path):
         np.testing.assert_array_equal(found, picture)
     assert sum(isinstance(found, np.memmap) for found in kept) == 5  # all but two blocks
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="of Linux and its like")
+def test_room_is_there_before_it_is_written_to(monkeypatch, tmp_path):
+    """Else a full disk kills the process (SIGBUS) in place of a sentence."""
+    monkeypatch.setenv("SELFSUP_CACHE", str(tmp_path))
+    asked = []
+    monkeypatch.setattr("os.posix_fallocate", lambda _, start, length: asked.append((start, length)))
+    monkeypatch.setattr("selfsup.data.images.BLOCK", 96)
+    assert isinstance(Shelves(memory=0).keep(noise(1, 6, 8)), np.memmap)
+    assert asked == [(0, 96)]
 
 
 def test_two_pictures_are_told_apart_by_their_pixels(grey):
