@@ -142,6 +142,7 @@ def fine_tune(
             "fine-tuning does not shard weights: launch with scripts/launch/ddp.yaml, gpu.yaml or cpu.yaml"
         )
     rows = [objective.encode(part) for example in examples for part in objective.parts(example)]
+    objective.meet(rows)
     per_epoch = math.ceil(len(rows) / config.batch_size)
     epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))
     for name, weight in model.named_parameters():

@@ -117,6 +117,44 @@ class Augmentation:
         return torch.where(mask, pictures.mean(dim=(2, 3), keepdim=True), pictures)
 
 
+@dataclass(frozen=True)
+class Mixing:
+    """How another picture of the data is mixed in, and its label with it; by default none is. With both, each is drawn
+    half of the time.
+
+    Args:
+        mixup: both pictures lie over each other, in shares of a beta distribution with this number twice; 0 for none.
+        cutmix: a rectangle of one lies in the other, its share of the area drawn likewise; 0 for none.
+    Source:
+        Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"; Yun et al. 2019, "CutMix: Regularization
+        Strategy to Train Strong Classifiers with Localizable Features", section 3.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.mixup < math.inf and 0 <= self.cutmix < math.inf):
+            raise ValueError(f"mixup and cutmix must be finite and not negative, but {self} came")
+
+    def __bool__(self) -> bool:
+        return bool(self.mixup or self.cutmix)
+
+    def draw(self, height: int, width: int, rng: Generator) -> np.ndarray:
+        """(1, height, width) float32 in 0-1: the share of each pixel that is the picture's own."""
+        cuts = self.cutmix and (not self.mixup or rng.random() < 0.5)
+        spread = self.cutmix if cuts else self.mixup
+        share = rng.beta(spread, spread)
+        if not cuts:
+            return np.full((1, height, width), share, dtype=np.float32)
+        sides = []
+        for length in (height, width):
+            middle, half = rng.random() * length, length * math.sqrt(1 - share) / 2
+            places = np.arange(length) + 0.5
+            sides.append((places >= middle - half) & (places < middle + half))
+        return 1 - (sides[0][:, None] & sides[1])[None].astype(np.float32)
+
+
 def affine_matrices(
     degrees: Tensor, factor: Tensor, way: Tensor, height: int, width: int, *, about: Tensor | float = 0.0
 ) -> Tensor:
