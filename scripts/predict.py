@@ -16,8 +16,8 @@ def main(
 ) -> None:  # fmt: skip
     """Let a fine-tuned model read rows, and write each with its prediction as a line of JSON.
 
-    The model says what it does: label a text, a pair or a picture, give a number, tag words, answer a question, write a text
-    for a source, or guess what stands behind [MASK]. Runs in one process, on the GPU where there is one.
+    The model says what it does: label a text, a pair or a picture, give a number, tag words, answer a question, write a
+    text for a source, or guess what stands behind [MASK]. Runs in one process, on the GPU where there is one.
 
     Args:
         model: a run, an exported folder or a Hub id.
