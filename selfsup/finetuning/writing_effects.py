@@ -70,7 +70,7 @@ def guiding(splitting: Task, choice: DataChoice, folder: Path, data_root: Path |
     placeless = {"rotary_cross_attention": False}
     guided = partial(Alignment, guided=1.0)
     return Effect(
-        splitting,
+        replace(splitting, source_metrics=(), metrics=(Aligned,)),
         choice,
         SHAPE,
         replace(TUNE, batch_size=32, epochs=6),

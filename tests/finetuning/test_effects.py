@@ -2,7 +2,9 @@
 
 import json
 import random
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from numpy.random import default_rng
@@ -14,7 +16,9 @@ from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.metrics import Bleu
 from selfsup.models.encoder_decoder_config import TextEncoderDecoderConfig
 from selfsup.objectives import SequenceReward, SequenceToSequence
-from selfsup.task import Task
+from selfsup.task import Task, load_task
+
+TASKS = Path(__file__).parents[2] / "tasks"
 
 
 def test_steps_to_a_level_by_hand():
@@ -107,3 +111,12 @@ def test_arms_are_trained_measured_and_not_made_again(effect, tmp_path, accelera
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.json") if path.stem != "effect"}
     assert run()["figures"] == found["figures"]
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, accelerator):
+    splitting = load_task("sentence_split", TASKS)
+    whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
+    name = "no places, guided"
+    short = replace(whole, shape=effect.shape, tune=effect.tune, arms={name: whole.arms[name]}, watched=None)
+    found = run_effect(short, tmp_path / "out", seeds=[0], accelerator=accelerator)
+    assert 0 <= found["figures"]["copies aligned"][name][0] <= 1
