@@ -32,7 +32,7 @@ PEOPLE = {  # what begins a description in English, and what in German where it 
     "A young boy": "Ein kleiner Junge",
     "A young girl": "Ein junges Mädchen",
 }
-NAMES = 500  # that are learnt from, of every other syllable; those to score on are of the others
+# Of names to learn from every other one, of names to score on the others.
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 SHAPE = TextEncoderDecoderConfig(
     vocab_size=4096, hidden_size=128, num_encoder_layers=2, num_decoder_layers=2, num_attention_heads=4,
@@ -116,15 +116,14 @@ def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Pat
 def named_files(translation: Task, choice: DataChoice, folder: Path, data_root: Path | None) -> tuple[Path, Path]:
     """Descriptions of named people, to learn from and to score on, as files that a task reads."""
     read, rng = read_task(translation, choice, data_root), default_rng(0)
-    names = made_up_names(NAMES, SYLLABLES[::2], rng=rng)
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "train.jsonl", folder / "held_out.jsonl"
-    known = (
-        [names[number] for number in rng.integers(NAMES, size=len(read.train))],
-        made_up_names(len(read.held_out), SYLLABLES[1::2], rng=rng),
-    )
-    for file, table, given in zip(files, (read.train, read.held_out), known, strict=True):
-        rows = [json.dumps(row, ensure_ascii=False) for row in named(table.examples, given)]
+    for file, table, syllables in zip(
+        files, (read.train, read.held_out), (SYLLABLES[::2], SYLLABLES[1::2]), strict=True
+    ):
+        # A name for everyone: few of them would be learnt by heart, and nothing would have to be copied.
+        names = made_up_names(len(table.examples), syllables, rng=rng)
+        rows = [json.dumps(row, ensure_ascii=False) for row in named(table.examples, names)]
         file.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     return files
 
