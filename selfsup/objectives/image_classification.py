@@ -65,7 +65,8 @@ class ImageClassification(Classes, Pictures):
             return drawn
         assert self.rows, "see meet"
         other = super().corrupt(self.rows[int(rng.integers(len(self.rows)))], rng=rng, progress=progress)
-        kept = self.mixing.draw(*drawn["pixel_values"].shape[1:], rng)
+        height, width = drawn["pixel_values"].shape[1:]
+        kept = self.mixing.draw(height, width, rng)
         return drawn | {"kept": kept} | {f"other_{name}": value for name, value in other.items()}
 
     def inputs(self, batch: Batch) -> Batch:

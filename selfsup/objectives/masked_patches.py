@@ -66,10 +66,12 @@ class MaskedPatches(Sight):
                 f"{self.final_rate:g} came: set rate to the same"
             )
         self.patch_size = int(config.patch_size)
-        if self.picture_form.size and max(self.picture_form.size) < 2 * self.patch_size:
+        assert self.picture_form, "known once bound"
+        longest = max(self.picture_form.size or (2 * self.patch_size,))
+        if longest < 2 * self.patch_size:
             raise ValueError(
-                f"pictures of two patches or more are wanted, but they are of {max(self.picture_form.size)} pixels and "
-                f"patch_size is {self.patch_size}: choose a model with smaller patches"
+                f"pictures of two patches or more are wanted, but they are of {longest} pixels and patch_size is "
+                f"{self.patch_size}: choose a model with smaller patches"
             )
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
