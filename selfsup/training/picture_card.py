@@ -188,8 +188,8 @@ def _results(
         where = f"on the validation split of {data.name}"
     command = f"`{header['command']}`" if "command" in header else f"`scripts/{SCRIPT}`, with the recipe below"
     return (
-        f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} pictures at most, each once and asked the "
-        "same every time, one run, one seed.\n\n" + "\n".join(table) + f"\n\n(1) {command}, as its last table; "
+        f"## Figures\n\nMeasured {where}: {arguments['train']['eval_rows']:,} pictures at most, each once and asked "
+        "the same every time, one run, one seed.\n\n" + "\n".join(table) + f"\n\n(1) {command}, as its last table; "
         + (
             "the run was gone on with under other arguments (the earlier ones are in run.*.yaml), so that command "
             "alone does not give these figures."
