@@ -9,7 +9,7 @@ import numpy as np
 
 from selfsup.data.image_folders import DIGITS, find_table
 from selfsup.data.images import PictureForm, opened
-from selfsup.data.labelled import Table, choose_columns, read_table
+from selfsup.data.labelled import Columns, Table, choose_columns, read_table
 from selfsup.data.picture_plan import Album, PicturePlan, PictureStage
 
 
@@ -63,7 +63,7 @@ class Look(NamedTuple):
     channels: int
 
 
-def first_look(name: str, columns: dict[str, str], *, split: str, data_root: Path | None = None) -> Look:
+def first_look(name: str, columns: Columns, *, split: str, data_root: Path | None = None) -> Look:
     """How the first picture of a table looks, as it came.
 
     Args:

@@ -60,6 +60,7 @@ class Dealer(ABC):
     """
 
     unit: ClassVar[str]  # what is counted: "tokens", "pictures"
+    stages: Sequence[Stage]
     longest: int | None = None  # tokens of the longest row, where rows have tokens
 
     def __init__(self, corpus: Source, stages: Sequence[Stage], seed: int) -> None:

@@ -86,6 +86,7 @@ class PicturePlan(Dealer):
 
     unit: ClassVar[str] = "pictures"
     corpus: Album
+    stages: Sequence[PictureStage]
 
     def __init__(
         self,

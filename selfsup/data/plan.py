@@ -80,7 +80,7 @@ class Plan(Dealer):
 
     unit: ClassVar[str] = "tokens"
     corpus: Corpus
-    stages: list[Stage]
+    stages: Sequence[Stage]
 
     def __init__(
         self,

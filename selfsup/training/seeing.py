@@ -64,7 +64,7 @@ def pretrain_pictures(
     else:
         init_from = exported(init_from)
         config, processor = _shape_of(init_from, trust_remote_code)
-    config = told(config, objective)
+    config = acquainted(config, objective)
     form = objective.form(processor, config)  # refuses a model without the head
     plan, held_out = open_albums(corpus, data, form, seed=train.seed, data_root=data_root, say=accelerator.print)
     torch.manual_seed(train.seed)
@@ -119,13 +119,13 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
     return AutoConfig.for_model(kind, **(size | dict(fields)))
 
 
-def told(config: PreTrainedConfig, objective: Sight) -> PreTrainedConfig:
+def acquainted(config: PreTrainedConfig, objective: Sight) -> PreTrainedConfig:
     """A configuration that knows what its head is to tell; the same where the head tells no labels."""
     if not objective.labels:
         return config
-    names = {"id2label": dict(enumerate(objective.labels))}
-    names["label2id"] = {name: number for number, name in names["id2label"].items()}  # type: ignore[assignment]
-    config = type(config).from_dict(config.to_dict() | names)
+    names = dict(enumerate(objective.labels))
+    told = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    config = type(config).from_dict(config.to_dict() | told)
     if isinstance(objective, Supervised):
         config.problem_type = objective.problem_type()
         config.update(objective.findings())
@@ -139,7 +139,7 @@ def build_seeing_model(
 
     Args:
         objective: whose head.
-        config: of the model, see `told`.
+        config: of the model, see `acquainted`.
         init_from: where the weights come from; fresh ones if absent. A head that tells other things starts afresh.
         trust_remote_code: run Python files that come with `init_from`.
     Raises:
