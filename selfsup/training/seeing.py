@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from selfsup.data.album import Look, PictureDataConfig, called, first_look, open_albums
@@ -116,7 +117,10 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
             f"{', '.join(sorted(usual.to_dict()))}"
         )
     size = {"image_size": side} if hasattr(usual, "image_size") else {}
-    return AutoConfig.for_model(kind, **(size | dict(fields)))
+    try:
+        return AutoConfig.for_model(kind, **(size | dict(fields)))
+    except StrictDataclassError as error:
+        raise ValueError(f"--fields: {' '.join(str(error).split())}: correct it") from error
 
 
 def acquainted(config: PreTrainedConfig, objective: Sight) -> PreTrainedConfig:
@@ -147,8 +151,7 @@ def build_seeing_model(
     """
     auto = getattr(transformers, objective.auto_class)
     if init_from is None:
-        with opening("a kind and fields that make a model are wanted (--kind, --fields)", config.model_type):
-            return auto.from_config(config)
+        return auto.from_config(config)
     with opening(f"init_from must name a checkpoint, a folder or a Hub model for {objective.auto_class}", init_from):
         model, info = auto.from_pretrained(
             init_from, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
