@@ -44,6 +44,11 @@ class Contrastive(Sight):
         self.augmentation, self.temperature = augmentation, temperature
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, but {temperature} came")
+        if augmentation.keeps:
+            raise ValueError(
+                "the two views of a picture are to differ, but the augmentation that came alters nothing: give some, "
+                "as --objective.augmentation.crop 0.4"
+            )
         if width < 2:
             raise ValueError(f"width must be at least 2, but {width} came")
         # Named, so that nobody takes them for classes: fine-tuning makes a head of its own.

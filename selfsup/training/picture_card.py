@@ -115,7 +115,8 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
     if init_from:
         begun = f"from {init_from if is_hub_id(init_from) else f'an earlier model, `{Path(init_from).name}`,'}"
     kind = config.get("model_type", "a model").removeprefix("selfsup_").replace("_", " ")
-    objective = str(arguments["objective"]["class_path"]).split(".")[-1]
+    asked = arguments.get("objective") or {"class_path": "MaskedAutoencoding"}
+    objective = str(asked["class_path"]).split(".")[-1]
     return (
         f"# {kind.capitalize()} pretrained on {data.name}\n\n"
         f"{amount(size)} parameters, trained {begun} on {data.link} with {objective} by the library `selfsup`, without "
