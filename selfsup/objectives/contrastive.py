@@ -14,6 +14,7 @@ from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.pictures import Sight
 from selfsup.objectives.supervised import in_float32
 
+AXIS = "axis "  # what the "labels" of a space of views begin with: nobody is to take them for classes
 VIEWS = Augmentation(crop=0.4, flip=0.5, brightness=0.4, contrast=0.4, border="reflection")
 
 
@@ -51,8 +52,7 @@ class Contrastive(Sight):
             )
         if width < 2:
             raise ValueError(f"width must be at least 2, but {width} came")
-        # Named, so that nobody takes them for classes: fine-tuning makes a head of its own.
-        self.width, self.labels = width, tuple(f"axis {number}" for number in range(width))
+        self.width, self.labels = width, tuple(f"{AXIS}{number}" for number in range(width))
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         both = np.concatenate([self.augmentation.draw(rng) for _ in range(2)], axis=1)

@@ -19,6 +19,7 @@ from selfsup.finetuning.learner import build_learner, open_learner
 from selfsup.models.masked_autoencoder_config import MaskedAutoencoderConfig
 from selfsup.objectives import Contrastive, ImageClassification, MaskedAutoencoding, MaskedPatches, Rotation
 from selfsup.optim.optimizers import OptimConfig
+from selfsup.predicting.opening import open_head
 from selfsup.training.export import HubConfig
 from selfsup.training.hub import files_to_push
 from selfsup.training.loop import TrainConfig
@@ -92,6 +93,9 @@ def test_a_run_leaves_what_a_task_begins_from(run, shades, case, capsys):
     card = (model / "README.md").read_text()
     assert "16 pictures" in card
     assert "token" not in card
+    if case != "turns":  # which can be asked as it is
+        with pytest.raises(ValueError, match="fine-tune it first"):
+            open_head(str(folder))
     # the body comes with the weights, the head is fresh and has the labels of the task
     learner, task = open_learner(str(folder)), ImageClassification()
     labels = [str(number) for number in range(4 if case == "turns" else 64)]  # as many as the head tells already
