@@ -128,7 +128,7 @@ def test_another_run_goes_on_from_it(run, tmp_path, capsys):
 
 def test_going_on_wants_the_same_pictures_and_augmentation(run, shades):
     run("views")
-    changed = [
+    changed: list[dict[str, Any]] = [
         {"objective": Contrastive(temperature=0.3)},
         {"objective": Contrastive(augmentation=type(Contrastive().augmentation)(flip=0.1))},
         {"data": {"batch_size": 4}},
