@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from selfsup.data.image_folders import find_table
-from selfsup.data.images import opened
-from selfsup.data.labelled import Table, choose_columns
+from selfsup.data.album import first_look
+from selfsup.data.labelled import Table
 from selfsup.examples import DataChoice, read_task
 from selfsup.objectives.pictures import Pictures
 from selfsup.objectives.sequence_to_sequence import SequenceToSequence
@@ -17,7 +15,8 @@ from selfsup.task import Task
 from selfsup.tokenization.save import save_tokenizer
 from selfsup.tokenization.train import train_tokenizer
 from selfsup.training.export import name_tokens, open_tokenizer
-from selfsup.training.processors import forget_segments, plain_processor, sees
+from selfsup.training.processors import forget_segments
+from selfsup.training.seeing import shape_for
 
 
 def begin(
@@ -98,62 +97,13 @@ def begin_pictures(
         raise ValueError(f"a task of pictures is wanted for --kind, such as clothes, but {task.name} has none")
     _refuse_trained(folder)
     data = task.choose(choice.name, choice.columns, choice.labels)
-    table = find_table(data.name, split=choice.train or data.train, data_root=data_root)
-    column = choose_columns(data.name, table.columns, {"image": data.columns.get("image", "image")}, ["image"])["image"]
-    image = opened(next(iter(table.rows([column])))[1][column], column)
-    grey = image.mode in ("1", "L", "F") or image.mode.startswith("I")
-    config = fresh_config(kind, {"num_channels": 1 if grey else 3} | dict(fields), side=max(image.size))
-    side = getattr(config, "image_size", None) or (image.height, image.width)
-    height, width = (side, side) if isinstance(side, int) else side
-    patch = getattr(config, "patch_size", 1)
-    if isinstance(patch, int) and (height % patch or width % patch):
-        raise ValueError(
-            f"patches that fit into pictures of {width} x {height} pixels are wanted, but patch_size is {patch}: name "
-            "another in --fields"
-        )
-    _refuse_misfit(config, height, width)
-    plain_processor(height, width).save_pretrained(folder)
+    columns = {"image": data.columns.get("image", "image")}
+    look = first_look(data.name, columns, split=choice.train or data.train, data_root=data_root)
+    config, reader = shape_for(look, kind, fields)
+    reader.save_pretrained(folder)
     config.save_pretrained(folder)
-    return f"{kind} for pictures of {width} x {height} pixels and {config.num_channels} channel(s)"
-
-
-def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrainedConfig:
-    """A configuration of a kind of model of pictures.
-
-    Args:
-        kind: as transformers calls it.
-        fields: of it.
-        side: of the pictures, where the configuration has a size and `fields` names none.
-    Raises:
-        ValueError: there is no such kind or field, or the kind takes no pictures.
-    """
-    try:
-        usual = AutoConfig.for_model(kind)
-    except ValueError as error:
-        raise ValueError(f"a kind of model is wanted, such as vit or resnet, but {kind!r} came: none has it") from error
-    if not sees(usual):
-        raise ValueError(f"a kind of model that takes pictures is wanted, such as vit or resnet, but {kind!r} came")
-    if unknown := [name for name in fields if not hasattr(usual, name)]:
-        raise ValueError(
-            f"--fields names {', '.join(unknown)}, but the configuration of {kind} has no such field: it has "
-            f"{', '.join(sorted(usual.to_dict()))}"
-        )
-    size = {"image_size": side} if hasattr(usual, "image_size") else {}
-    return AutoConfig.for_model(kind, **(size | dict(fields)))
-
-
-def _refuse_misfit(config: PreTrainedConfig, height: int, width: int) -> None:
-    """Show a picture to a model of this shape: what it trips over now, it would trip over in training."""
-    try:
-        body = AutoModel.from_config(config).eval()
-        with torch.no_grad():
-            body(pixel_values=torch.zeros(1, config.num_channels, height, width))
-    except Exception as error:  # whatever a model raises of pictures that it cannot read
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"a model that reads pictures of {width} x {height} pixels is wanted, but {config.model_type} with these "
-            f"--fields does not ({reason}): name others, or an image_size"
-        ) from error
+    size = reader.size
+    return f"{kind} for pictures of {size['width']} x {size['height']} pixels and {config.num_channels} channel(s)"
 
 
 def _refuse_trained(folder: Path) -> None:

@@ -68,6 +68,11 @@ class Augmentation:
         """Are pixels moved, other than mirrored?"""
         return bool(self.rotate or self.shift) or self.crop < 1 or self.scale != (1.0, 1.0)
 
+    @property
+    def keeps(self) -> bool:
+        """Are pictures left as they are?"""
+        return not (self.moves or self.flip or self.erase or self.brightness or self.contrast)
+
     def draw(self, rng: Generator) -> np.ndarray:
         """(1, draws) float32 in 0-1: the chance of one picture."""
         return rng.random((1, len(DRAWN)), dtype=np.float32)

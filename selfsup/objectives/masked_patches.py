@@ -20,7 +20,7 @@ class MaskedPatches(Sight):
     """Some patches are hidden, as many in every picture, and the error of their pixels is what is learnt from.
 
     Reads `image`. Answer `patches`: each hidden patch; its loss is what the model makes of it, the mean error of its
-    pixels (squared with ours, absolute with masked image modelling of transformers).
+    pixels: absolute in masked image modelling, squared with masked autoencoders.
 
     Args:
         rate: share of the patches to hide, above 0 and below 1.
@@ -35,7 +35,9 @@ class MaskedPatches(Sight):
     """
 
     auto_class: ClassVar[str] = "AutoModelForMaskedImageModeling"
+    absolute: ClassVar[bool] = True  # errors, with our models; else their squares
     name: ClassVar[str] = "patches"
+    in_nats: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class MaskedPatches(Sight):
                 f"pictures of two patches or more are wanted, but they are of {longest} pixels and patch_size is "
                 f"{self.patch_size}: choose a model with smaller patches"
             )
+        self.config = config if config.model_type.startswith("selfsup") else None  # whose targets are known
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         height, width = (length // self.patch_size for length in example["pixel_values"].shape[1:])
@@ -95,8 +98,24 @@ class MaskedPatches(Sight):
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         return {self.name: outputs["loss"] * batch["hidden"].sum()}
 
+    def blind_losses(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        """The error where every hidden pixel is taken for the mean of what is visible, in its channel."""
+        if self.config is None:
+            return {}
+        from selfsup.models.pixels import patch_targets  # here: models take seconds to import
+
+        pictures = self.inputs(batch)["pixel_values"]
+        hidden, targets = batch["hidden"][..., None, None], patch_targets(self.config, pictures)
+        targets = targets.unflatten(-1, (pictures.shape[1], -1))  # (batch, patches, channels, pixels)
+        visible = 1 - hidden
+        seen = (targets * visible).mean(dim=-1, keepdim=True).sum(dim=1, keepdim=True)
+        guess = seen / visible.sum(dim=1, keepdim=True)
+        error = (targets - guess).abs() if self.absolute else (targets - guess).square()
+        return {self.name: (error.flatten(2).mean(dim=-1) * batch["hidden"]).sum()}
+
 
 class MaskedAutoencoding(MaskedPatches):
     """As `MaskedPatches`, for models that read the visible patches alone and mend the rest in a decoder."""
 
     auto_class: ClassVar[str] = "AutoModelForPreTraining"
+    absolute: ClassVar[bool] = False

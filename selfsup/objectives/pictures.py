@@ -19,9 +19,11 @@ class Sight(Objective):
     Batches hold bytes; the device makes numbers of 0-1 of them, alters them, and makes of the values what the image
     processor of the model makes of them. (Models of ours standardise inside.)
 
-    `augmentation` is how pictures are altered in training.
+    `augmentation` is how pictures are altered in training. `labels` are the names of what the head of a model tells
+    that is pretrained with it, where it tells any.
     """
 
+    labels: tuple[str, ...] = ()
     augmentation = Augmentation()  # none
     picture_form: PictureForm | None = None  # known once bound
 
