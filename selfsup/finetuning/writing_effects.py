@@ -1,14 +1,16 @@
 """What copying, guided attention, own tokens, rewards and beams are worth to a small translator: one effect each."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from numpy.random import Generator, default_rng
 
 from selfsup.examples import DataChoice, read_task
+from selfsup.finetuning.beginning import begin
 from selfsup.finetuning.effects import Arm, Effect
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.watching import AfterMistakes, Aligned, Alignment, OfFirstWord
@@ -49,10 +51,11 @@ def copying(translation: Task, choice: DataChoice, folder: Path, data_root: Path
     other syllables in training than in what is scored."""
     files = named_files(translation, choice, folder / "named", data_root)
     plain = {"intermediate_size": SHAPE.intermediate_size + GATE_WIDTH}
+    task, made = replace(translation, data=()), DataChoice(train=str(files[0]), held_out=str(files[1]))
     return Effect(
-        replace(translation, data=()),
-        DataChoice(train=str(files[0]), held_out=str(files[1])),
-        SHAPE,
+        task,
+        made,
+        _beginning(task, made, data_root),
         TUNE,
         {
             "no gate": Arm(SequenceToSequence, plain),
@@ -73,7 +76,7 @@ def guiding(splitting: Task, choice: DataChoice, folder: Path, data_root: Path |
     return Effect(
         replace(splitting, source_metrics=(), metrics=(Aligned,)),
         choice,
-        SHAPE,
+        _beginning(splitting, choice, data_root),
         replace(TUNE, batch_size=32, epochs=6),
         {
             "no places": Arm(Alignment, placeless),
@@ -96,7 +99,7 @@ def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Pat
     return Effect(
         translation,
         choice,
-        SHAPE,
+        _beginning(translation, choice, data_root),
         TUNE,
         {
             "plain": Arm(SequenceToSequence),
@@ -151,6 +154,10 @@ def made_up_names(number: int, syllables: Sequence[str], *, rng: Generator) -> l
         chosen = rng.choice(syllables, rng.integers(2, 4))
         found["".join(one + rng.choice(["", "", "l", "n", "r", "s"]) for one in chosen).capitalize()] = None
     return list(found)
+
+
+def _beginning(task: Task, choice: DataChoice, data_root: Path | None) -> Callable[[Path], Any]:
+    return lambda folder: begin(task, choice, SHAPE, folder, data_root=data_root)
 
 
 def _scored(objective, metric) -> Task:

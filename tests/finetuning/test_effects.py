@@ -11,6 +11,7 @@ from numpy.random import default_rng
 
 from selfsup.examples import DataChoice
 from selfsup.finetuning import writing_effects
+from selfsup.finetuning.beginning import begin
 from selfsup.finetuning.effects import Arm, Effect, run_effect, steps_to
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.metrics import Bleu
@@ -80,10 +81,11 @@ def effect(tmp_path):
     shape = {"hidden_size": 16, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_attention_heads": 2}
     shape |= {"intermediate_size": 32, "vocab_size": 280, "max_position_embeddings": 16}
     once = FineTuneConfig(epochs=1, batch_size=16, slice_share=0.0)
+    task, choice = Task(SequenceToSequence, (Bleu,), (), name="copies"), DataChoice(name=str(data), held_out="0.2")
     return Effect(
-        Task(SequenceToSequence, (Bleu,), (), name="copies"),
-        DataChoice(name=str(data), held_out="0.2"),
-        TextEncoderDecoderConfig(**shape),
+        task,
+        choice,
+        lambda folder: begin(task, choice, TextEncoderDecoderConfig(**shape), folder),
         once,
         {
             "plain": Arm(SequenceToSequence),
@@ -118,6 +120,6 @@ def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, 
     splitting = load_task("sentence_split", TASKS)
     whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
     name = "no places, guided"
-    short = replace(whole, shape=effect.shape, tune=effect.tune, arms={name: whole.arms[name]}, watched=None)
+    short = replace(whole, begin=effect.begin, tune=effect.tune, arms={name: whole.arms[name]}, watched=None)
     found = run_effect(short, tmp_path / "out", seeds=[0], accelerator=accelerator)
     assert 0 <= found["figures"]["copies aligned"][name][0] <= 1

@@ -145,7 +145,7 @@ def test_what_is_wrong_is_said_before_anything_is_learnt(run, shades, pretrained
         ({"objective": ImageClassification()}, "ImageClassification learns from labels, which are not read here"),
         ({"data": {"batch_size": 17}}, "batch_size is 17 and .* has 16 pictures"),
         ({"data": {"batch_size": 1}}, "Contrastive compares pictures of a batch, so that two or more are wanted"),
-        ({"kind": "bert", "fields": {}}, "--fields names num_channels"),
+        ({"kind": "bert", "fields": {}}, "a kind of model that takes pictures is wanted, .* but 'bert' came"),
         ({"kind": "hedgehog"}, "a kind of model is wanted, such as vit or resnet, but 'hedgehog' came"),
         ({"case": "masked patches", "fields": {"patch_size": 3}}, "patch_size must divide image_size, 8, but 3 came"),
         ({"case": "masked patches", "fields": {"hidden_size": "x"}}, "--fields: .*hidden_size"),
