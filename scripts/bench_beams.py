@@ -10,7 +10,7 @@ def main(
     batch_size: int = 32, rounds: int = 12, threads: int = 2,
 ) -> None:  # fmt: skip
     """Print sentences a second of both on the same batches, each of them first in every other round, and how often
-    they write the same.
+    they write the same; on the GPU if there is one.
 
     Args:
         model: a run or an exported folder of ours that writes token by token; a fresh one by default.
@@ -22,6 +22,7 @@ def main(
         threads: of the process.
     """
     import torch
+    from accelerate import Accelerator
     from tqdm import tqdm
     from transformers.utils import logging
 
@@ -36,6 +37,7 @@ def main(
     if file and not model:
         raise ValueError(f"a model that reads {file} is wanted, but none came: give --model, or leave --file out")
     network, words = bench.opened(model) if model else (bench.fresh_model(), None)
+    network.to(Accelerator().device)
     if file and words:
         sources = bench.sources_of(file, network, words)
     else:

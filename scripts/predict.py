@@ -16,13 +16,13 @@ def main(
 ) -> None:  # fmt: skip
     """Let a fine-tuned model read rows, and write each with its prediction as a line of JSON.
 
-    The model says what it does: label a text or a pair, give a number, tag words, answer a question, write a text
-    for a source, or guess what stands behind [MASK]. Runs in one process, on the GPU where there is one.
+    The model says what it does: label a text, a pair or a picture, give a number, tag words, answer a question, write a
+    text for a source, or guess what stands behind [MASK]. Runs in one process, on the GPU where there is one.
 
     Args:
         model: a run, an exported folder or a Hub id.
         input: a file of texts, one a line (.txt), or of rows (.jsonl, .csv, .tsv, .parquet; .txt and .jsonl also .gz);
-            - for standard input.
+            a picture or a folder of them; - for standard input.
         output: a .jsonl or .jsonl.gz file, there only when it is whole; - for standard output.
         columns: of text, text_pair, words, question, context and source, where they are called otherwise:
             {text: sentence}.

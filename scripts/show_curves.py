@@ -13,7 +13,7 @@ def main(runs: list[Path], output: Path = Path("curves.png"), against: Against =
     Args:
         runs: folders that hold a metrics.jsonl each; they are called after their folders.
         output: the picture: .png, .svg or .pdf.
-        against: tokens read, seconds of training, or steps.
+        against: tokens or pictures read, seconds of training, or steps.
     """
     for run in runs:
         if not (run / "metrics.jsonl").is_file():

@@ -136,6 +136,9 @@ def test_commands_and_python_of_the_readme_run(clone: Path):
             assert "masked-token perplexity" in run(command + BRIEF + fresh, clone)
         elif "pretrain_decoder.py" in command:
             assert "bits per byte" in run(command + BRIEF + SMALL, clone)
+        elif "pretrain_pictures.py" in command:
+            brief = BRIEF.replace("--data.batch_size 4", "--data.max_pictures 100")
+            assert "without learning" in run(command + brief, clone)
         elif name := next((name for name in BRIEF_ASKING if name in command), None):
             assert run(command + BRIEF_ASKING[name], clone)
         elif "new_model.py" in command:

@@ -51,6 +51,11 @@ class Corpus:
     documents: np.ndarray
     origin: Mapping[str, str] = field(default_factory=dict)
 
+    def example(self, draw: Any) -> dict[str, Any]:
+        """What a draw of a plan asks for, see `Objective.encode`."""
+        segments = [self.tokens[start:stop].astype("int64") for start, stop in draw.segments]
+        return {"segments": segments, "stranger": draw.stranger, **self.surroundings(*draw.segments[0])}
+
     def surroundings(self, start: int, stop: int) -> dict[str, Any]:
         """What stands around a range of tokens in its document.
 

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +41,40 @@ class FolderRows:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of the names and sizes of the files."""
-        told = [f"{path.relative_to(self.folder)} {path.stat().st_size}" for path in self.files]
-        return blake2b("\n".join(told).encode(), digest_size=16).hexdigest()
+        """Digest of the names of the files and of what they hold."""
+        digest = blake2b(digest_size=16)
+        for path in self.files:
+            with path.open("rb") as file:
+                digest.update(f"{path.relative_to(self.folder)}\n".encode(errors="surrogateescape"))
+                digest.update(file_digest(file, lambda: blake2b(digest_size=16)).digest())
+        return digest.hexdigest()
 
     def class_names(self, column: str) -> tuple[str, ...]:
         """None: labels are names already."""
         return ()
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[Place, Row]]:
-        """All pictures in the order of their paths."""
+        """All pictures in the order of their paths.
+
+        Raises:
+            ValueError: labels are asked for, and two folders have the same name.
+        """
+        if "label" in columns:
+            self._refuse_namesakes()
         for number, path in enumerate(self.files, 1):
             label = path.parent.name if path.parent != self.folder else None
             yield Place("picture", number, str(path)), {"image": str(path), "label": label}
+
+    def _refuse_namesakes(self) -> None:
+        """Two folders of one name below two others (cat/new, dog/new) would be one class."""
+        named: dict[str, Path] = {}
+        for folder in sorted({path.parent for path in self.files}):
+            if (first := named.setdefault(folder.name, folder)) != folder:
+                raise ValueError(
+                    f"one folder for each class was wanted, but {first.relative_to(self.folder)} and "
+                    f"{folder.relative_to(self.folder)} in {self.folder} both are called {folder.name}: put the "
+                    "pictures of a class into one folder, or name the folder that holds the classes"
+                )
 
 
 @dataclass(frozen=True)
@@ -111,7 +132,7 @@ def find_table(name: str, *, split: str, data_root: Path | None = None) -> FileR
         ValueError: nothing is found, or not the split.
     """
     folder = Path(name).expanduser()
-    if name and folder.is_dir() and not any(ending(path, TABLES) for path in folder.rglob("*")):
+    if name and folder.is_dir() and not any(ending(path, TABLES) for path in _files_below(folder)):
         named = {split: alias for split, some in _SPLITS.items() for alias in some if (folder / alias).is_dir()}
         inner = folder / named[known_split(split, named, str(folder))] if named else folder
         files = pictures_of(inner)
@@ -127,14 +148,25 @@ def find_table(name: str, *, split: str, data_root: Path | None = None) -> FileR
 
 
 def pictures_of(folder: Path) -> tuple[Path, ...]:
-    """All pictures in a folder and below it, in the order of their paths; hidden ones are left out."""
-    return tuple(
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """All pictures in a folder and below it, in the order of their paths; hidden ones are left out.
+
+    A link to a folder is followed, as data sets are often laid; one that leads back to where it lies is not.
+    """
+    return tuple(path for path in sorted(_files_below(folder)) if path.suffix.lower() in PICTURES and path.is_file())
+
+
+def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """What lies in a folder that is not hidden; `above` are the real paths of the folders that led here."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, (*above, real))
+        else:
+            yield path
 
 
 def _digits_file() -> Path:

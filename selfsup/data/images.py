@@ -15,8 +15,9 @@ import numpy as np
 
 MEMORY = 2 << 30  # bytes of pixels of a table that lie in memory; further ones lie in a file
 BLOCK = 64 << 20  # bytes of pixels that lie side by side
+_PROBES = ((301, 413), (467, 379))  # width, height, of no shape that a processor might leave alone by chance
+ORIENTATION = 0x0112  # of Exif: which way up the picture lies; not of JPEG alone
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_TURNED = ("JPEG", "MPO", "TIFF", "WEBP")  # formats that may say which way up they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +39,14 @@ class Picture:
 class PictureForm:
     """The size and the mode that a model wants.
 
-    Sizes are those that its image processor makes, in the processor's own way: squeezed, or shrunk and cropped.
+    Sizes are those that its image processor makes, in the processor's own way: squeezed, or shrunk and cropped. What it
+    makes of values is told by `black` and `white`, and left to the objective.
 
     Args:
-        processor: of transformers; what it does beyond sizes is left to the objective.
+        processor: of transformers.
         channels: 1 for grey, 3 for red, green and blue.
     Raises:
-        ValueError: another number of channels.
+        ValueError: another number of channels, or a processor that does more than cut, rescale and standardise.
     """
 
     def __init__(self, processor: Any, channels: int) -> None:
@@ -52,7 +54,8 @@ class PictureForm:
             raise ValueError(f"a model of grey pictures (1 channel) or colours (3) is wanted, but {channels} came")
         self.processor, self.mode = processor, "L" if channels == 1 else "RGB"
         self.size: tuple[int, int] | None = self._usual_size()  # height, width; None where any is taken
-        self.keeps = self.size is not None and self._is_kept(self.size)
+        self.keeps = all(self._is_kept(size) for size in ([self.size] if self.size else _PROBES))
+        self.black, self.white = self._ends()  # (channels) float32 each
 
     def reader(self, column: str, memory: int = MEMORY) -> Callable[[Any, bool], Picture]:
         """What reads the cells of a column of one table.
@@ -68,9 +71,12 @@ class PictureForm:
 
     def _read(self, cell: Any, needed: bool, *, column: str, shelves: "Shelves") -> Picture:
         image = opened(cell, column)
+        frames = getattr(image, "n_frames", 1)
         image, notes = _converted(image, self.mode, column)
+        if frames > 1:
+            notes.insert(0, f"of {frames} frames the first is read")
         pixels = np.asarray(image)[None] if self.mode == "L" else np.asarray(image).transpose(2, 0, 1)
-        if self.size is not None and not (self.keeps and pixels.shape[1:] == self.size):
+        if not (self.keeps and self.size in (None, pixels.shape[1:])):
             pixels = self._processed(image)
             if pixels.shape[1:] != (image.height, image.width):
                 notes.append(f"{image.width} x {image.height} pixels became {pixels.shape[2]} x {pixels.shape[1]}")
@@ -92,17 +98,40 @@ class PictureForm:
         """Height and width of all that the processor makes; None where they follow those of what came."""
         from PIL import Image
 
-        made = {self._processed(Image.new(self.mode, size)).shape[1:] for size in ((300, 410), (460, 380))}
+        made = {self._processed(Image.new(self.mode, size)).shape[1:] for size in _PROBES}
         return made.pop() if len(made) == 1 else None
 
     def _is_kept(self, size: tuple[int, int]) -> bool:
         """Does the processor leave a picture of its size alone? (Some enlarge it, and crop it then.)"""
+        image = self._noise(size)
+        kept = self._processed(image)
+        return np.array_equal(kept[0] if self.mode == "L" else kept.transpose(1, 2, 0), np.asarray(image))
+
+    def _noise(self, size: tuple[int, int]) -> Any:
         from PIL import Image
 
         noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-        image = Image.fromarray(noise).convert(self.mode)
-        kept = self._processed(image)
-        return np.array_equal(kept[0] if self.mode == "L" else kept.transpose(1, 2, 0), np.asarray(image))
+        return Image.fromarray(noise).convert(self.mode)
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """What 0 and 255 become in each channel; all between lies on a straight line, or the processor is refused."""
+        image = self._noise(self.size or _PROBES[0])
+        given = self._processed(image).astype(np.float64) / 255
+        reason = "it does more"
+        try:
+            made = np.asarray(self.processor([image], return_tensors="np")["pixel_values"])[0].astype(np.float64)
+        except ValueError as error:  # statistics of three channels for a picture of one
+            made, reason = np.empty(0), " ".join(str(error).split())
+        if made.shape == given.shape:
+            lines = [np.polyfit(old.ravel(), new.ravel(), 1) for old, new in zip(given, made, strict=True)]
+            slope, black = np.array(lines).T.round(6)[..., None, None]
+            if np.abs(slope * given + black - made).max() < 1e-4 * max(1, np.abs(made).max()):
+                return black.ravel().astype(np.float32), (black + slope).ravel().astype(np.float32)
+        raise ValueError(
+            f"an image processor that cuts, rescales and standardises pictures of {len(given)} channel(s) is wanted, "
+            f"but {type(self.processor).__name__} came ({reason}): choose another model, or correct its "
+            "preprocessor_config.json"
+        )
 
 
 class Shelves:
@@ -147,11 +176,13 @@ class Shelves:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:  # the map outlives the name and the handle
             file.truncate(int(np.prod(shape)))
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process without a word, at some pixel
+                os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
             return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
 
 
 def opened(cell: Any, column: str) -> Any:
-    """A picture of PIL, read to its end and turned the right way up.
+    """A picture of PIL, read to its end and turned the right way up; of several frames the first.
 
     Args:
         cell: bytes, a path, a mapping with the one or the other, or a picture of PIL.
@@ -166,14 +197,12 @@ def opened(cell: Any, column: str) -> Any:
     if cell is None or cell in ("", b""):
         raise ValueError(f"a picture was wanted in {column!r}, but it is missing")
     try:
-        if isinstance(cell, bytes):
-            image = Image.open(BytesIO(cell))
-        elif isinstance(cell, str | Path):
-            image = Image.open(Path(cell).expanduser())
+        if isinstance(cell, str | Path):
+            image = Image.open(BytesIO(Path(cell).expanduser().read_bytes()))  # PIL would keep the file open
         else:
-            image = cell
+            image = Image.open(BytesIO(cell)) if isinstance(cell, bytes) else cell
         image.load()
-        return ImageOps.exif_transpose(image) if image.format in _TURNED else image
+        return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
     except FileNotFoundError:
         raise ValueError(f"a picture was wanted in {column!r}, but there is no file {cell}") from None
     except Exception as error:  # whatever a decoder raises
@@ -194,8 +223,10 @@ def _converted(image: Any, mode: str, column: str) -> tuple[Any, list[str]]:
                 f"values of 8 or 16 bits were wanted in {column!r}, but they reach from {values.min()} to "
                 f"{values.max()}: save the picture as PNG"
             )
-        image = Image.fromarray((values >> 8).astype(np.uint8))
-        notes.append("16 bits became 8")
+        # Whole numbers of 32 bits are of pixels of 8 bits too, as numpy counts; PIL makes 16 of all that PGM may hold.
+        eight = image.mode == "I" and image.format != "PPM" and values.max() <= 255
+        image = Image.fromarray((values if eight else values >> 8).astype(np.uint8))
+        notes.append(f"{32 if eight else 16} bits became 8")
     if image.mode == "F":
         values = np.asarray(image)
         if not (values.min() >= 0 and values.max() <= 1):

@@ -9,12 +9,15 @@ of them make a shelf, and the rows of a shelf are shuffled too. So memory holds 
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
 from selfsup.data.corpus import Corpus, Region
+from selfsup.data.dealing import Dealer
 from selfsup.data.layout import SHORTEST_PAIR, Layout, lay_out, num_special
 
 SLICE_TOKENS = 2**16
@@ -59,8 +62,8 @@ class Draw:
     stranger: bool | None = None
 
 
-class Plan:
-    """Rows of draws for every step.
+class Plan(Dealer):
+    """Rows of draws for every step; the draws of a row share a block.
 
     Args:
         corpus: the text.
@@ -75,6 +78,10 @@ class Plan:
         ValueError: the stages do not cover the run, there is nothing to read, or no other document.
     """
 
+    unit: ClassVar[str] = "tokens"
+    corpus: Corpus
+    stages: Sequence[Stage]
+
     def __init__(
         self,
         corpus: Corpus,
@@ -87,10 +94,8 @@ class Plan:
         strangers: bool = False,
         framed: bool = True,
     ) -> None:
-        ends = [stage.until for stage in stages]
-        if not ends or ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1:
-            raise ValueError(f"stages must end at rising shares of the run, the last at 1, but they end at {ends}")
-        self.corpus, self.regions, self.stages, self.seed = corpus, list(regions), list(stages), seed
+        super().__init__(corpus, stages, seed)
+        self.regions, self.longest = list(regions), max(stage.block_size for stage in stages)
         self.num_segments, self.pack, self.strangers, self.framed = num_segments, pack, strangers, framed
         self.slices = _slices(corpus, regions)
         if not len(self.slices):
@@ -105,28 +110,11 @@ class Plan:
         self._counts: dict[tuple[int, int, int], int] = {}
 
     def rows(self, step: int, num_steps: int | None = None, *, progress: float = 0.0) -> list[list[Draw]]:
-        """What one step reads.
-
-        Args:
-            step: from 0.
-            num_steps: of the whole run; None while it is not known yet, in the first stage.
-            progress: handed on to the draws.
-        Returns:
-            `batch_size` rows; the draws of a row share a block.
-        """
-        number, begun = 0, 0
-        while num_steps and number + 1 < len(self.stages) and step >= round(self.stages[number].until * num_steps):
-            begun = round(self.stages[number].until * num_steps)
-            number += 1
-        size = self.stages[number].batch_size
-        return self._span(number, (step - begun) * size, (step - begun + 1) * size, progress)
+        *earlier, done = self.steps_before(step, num_steps)
+        size = self.stages[len(earlier)].batch_size
+        return self._span(len(earlier), done * size, (done + 1) * size, progress)
 
     def epoch(self, most: int | None = None) -> list[list[Draw]]:
-        """Rows of the first epoch, for validation: the same whenever and wherever they are asked for.
-
-        Args:
-            most: of them; all if absent, which takes memory by the length of the text.
-        """
         rows: list[list[Draw]] = []
         for shelf in range(self.num_shelves):
             for row in range(self._layout(0, 0, shelf).num_rows):
@@ -134,6 +122,36 @@ class Plan:
                 if len(rows) == most:
                     return rows
         return rows
+
+    @property
+    def size(self) -> int:
+        return sum(stop - start for start, stop in self.regions)
+
+    def identity(self, held_out: Dealer) -> dict[str, Any]:
+        assert isinstance(held_out, Plan)
+        whole, alone = held_out.corpus is self.corpus, self.stages[0] if len(self.stages) == 1 else None
+        origin = self.corpus.origin
+        regions = blake2b(self.slices.tobytes() + held_out.slices.tobytes(), digest_size=8).hexdigest()
+        return {
+            "--corpus": self._name(),
+            "--tokenizer": {"name": "a tokenizer", "fingerprint": origin.get("tokenizer", "")},
+            "--data.language": origin.get("language"),
+            "--data.validation": None if whole else held_out._name(),
+            "--data.validation_share": {
+                "name": f"{int(np.diff(held_out.slices).sum()):,} tokens held out",
+                "fingerprint": regions,
+            },
+            "--data.block_size": alone.block_size if alone else None,
+            "--data.batch_size": alone.batch_size if alone else None,
+            "--data.stages": None if alone else [list(asdict(stage).values()) for stage in self.stages],
+            "--train.seed": self.seed,
+            "pairs of segments": self.num_segments == 2,
+            "several examples in a row": self.pack,
+        }
+
+    def _name(self) -> dict[str, str]:
+        """The text by what it holds; its name is only shown."""
+        return {"name": self.corpus.name, "fingerprint": self.corpus.origin.get("text", self.corpus.folder.name)}
 
     def padding_share(self) -> float:
         """Share of the positions of the first shelf that hold no token."""

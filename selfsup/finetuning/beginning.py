@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
+from selfsup.data.album import first_look
 from selfsup.data.labelled import Table
 from selfsup.examples import DataChoice, read_task
 from selfsup.objectives.pictures import Pictures
 from selfsup.objectives.sequence_to_sequence import SequenceToSequence
-from selfsup.predicting.picture_samples import first_picture, is_grey
 from selfsup.task import Task
 from selfsup.tokenization.save import save_tokenizer
 from selfsup.tokenization.train import train_tokenizer
 from selfsup.training.export import name_tokens, open_tokenizer
-from selfsup.training.processors import forget_segments, plain_processor
+from selfsup.training.processors import forget_segments
+from selfsup.training.seeing import shape_for
 
 
 def begin(
@@ -95,42 +96,14 @@ def begin_pictures(
     if not isinstance(objective, Pictures):
         raise ValueError(f"a task of pictures is wanted for --kind, such as clothes, but {task.name} has none")
     _refuse_trained(folder)
-    image = first_picture(task, choice, data_root)
-    config = fresh_config(kind, {"num_channels": 1 if is_grey(image) else 3} | dict(fields), side=max(image.size))
-    side = getattr(config, "image_size", None) or (image.height, image.width)
-    height, width = (side, side) if isinstance(side, int) else side
-    patch = getattr(config, "patch_size", 1)
-    if isinstance(patch, int) and (height % patch or width % patch):
-        raise ValueError(
-            f"patches that fit into pictures of {width} x {height} pixels are wanted, but patch_size is {patch}: name "
-            "another in --fields"
-        )
-    plain_processor(height, width).save_pretrained(folder)
+    data = task.choose(choice.name, choice.columns, choice.labels)
+    columns = {"image": data.columns.get("image", "image")}
+    look = first_look(data.name, columns, split=choice.train or data.train, data_root=data_root)
+    config, reader = shape_for(look, kind, fields)
+    reader.save_pretrained(folder)
     config.save_pretrained(folder)
-    return f"{kind} for pictures of {width} x {height} pixels and {config.num_channels} channel(s)"
-
-
-def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrainedConfig:
-    """A configuration of a kind of model of pictures.
-
-    Args:
-        kind: as transformers calls it.
-        fields: of it.
-        side: of the pictures, where the configuration has a size and `fields` names none.
-    Raises:
-        ValueError: there is no such kind or field.
-    """
-    try:
-        usual = AutoConfig.for_model(kind)
-    except ValueError as error:
-        raise ValueError(f"a kind of model is wanted, such as vit or resnet, but {kind!r} came: none has it") from error
-    if unknown := [name for name in fields if not hasattr(usual, name)]:
-        raise ValueError(
-            f"--fields names {', '.join(unknown)}, but the configuration of {kind} has no such field: it has "
-            f"{', '.join(sorted(usual.to_dict()))}"
-        )
-    size = {"image_size": side} if hasattr(usual, "image_size") else {}
-    return AutoConfig.for_model(kind, **(size | dict(fields)))
+    size = reader.size
+    return f"{kind} for pictures of {size['width']} x {size['height']} pixels and {config.num_channels} channel(s)"
 
 
 def _refuse_trained(folder: Path) -> None:

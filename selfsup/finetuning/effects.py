@@ -10,13 +10,11 @@ import numpy as np
 from accelerate import Accelerator
 
 from selfsup.examples import DataChoice
-from selfsup.finetuning.beginning import begin
 from selfsup.finetuning.figures import Interval, Scorer, between, interval
 from selfsup.finetuning.learner import Learner, build_learner, open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material, open_material
 from selfsup.finetuning.trial import Trial, run_trial
-from selfsup.models.encoder_decoder_config import TextEncoderDecoderConfig
 from selfsup.objectives import Supervised
 from selfsup.predicting.assess import assess
 from selfsup.task import Task
@@ -49,7 +47,7 @@ class Effect:
     Args:
         task: whose data they learn from.
         choice: of the data.
-        shape: of all models.
+        begin: leaves the shape of all models in a folder, as new_model.py does.
         tune: how all learn.
         arms: by name; a difference is to the first.
         measures: by name, from the beams of an arm to the task whose objective answers and whose first metric scores.
@@ -58,7 +56,7 @@ class Effect:
 
     task: Task
     choice: DataChoice
-    shape: TextEncoderDecoderConfig
+    begin: Callable[[Path], Any]
     tune: FineTuneConfig
     arms: Mapping[str, Arm]
     measures: Mapping[str, Callable[[int], Task]]
@@ -81,7 +79,7 @@ def run_effect(
     """
     shape = folder / "shape"
     if not (shape / "config.json").exists():
-        begin(effect.task, effect.choice, effect.shape, shape, data_root=data_root)
+        effect.begin(shape)
     fresh = open_learner(str(shape), scratch=True)
     material = open_material(effect.task, effect.choice, fresh, data_root=data_root, say=accelerator.print)
     trials: dict[str, list[Trial | None]] = {name: [] for name in effect.arms}
@@ -149,8 +147,8 @@ def _train(
     tune = arm.tune or effect.tune
     return run_trial(
         learner, replace(effect.task, objective=arm.objective), material.train, material.held_out,
-        replace(tune, model={**tune.model, **arm.fields}), own, labels=(), seed=seed, accelerator=accelerator,
-        keep_model=True,
+        replace(tune, model={**tune.model, **arm.fields}), own, labels=material.labels, seed=seed,
+        accelerator=accelerator, keep_model=True,
     )  # fmt: skip
 
 
@@ -160,7 +158,7 @@ def _measured(
     """What a model concludes on the held-out examples, and the number of its weights; kept in a file."""
     objective = task.objective()
     objective.survey(material.train)
-    model = build_learner(learner, objective, (), seed=0)
+    model = build_learner(learner, objective, material.labels, seed=0)
     objective.bind(learner.processor, model.config)
     scorer, size = Scorer(task, objective), sum(weight.numel() for weight in model.parameters())
     asked = {"model": learner.fingerprint(), "examples": len(material.held_out)}

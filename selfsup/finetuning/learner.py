@@ -60,7 +60,8 @@ def open_learner(model: str, *, scratch: bool = False, trust_remote_code: bool =
     files = {path.suffix for path in Path(name).glob("*")} if Path(name).is_dir() else {".safetensors"}
     if not scratch and not files & {".safetensors", ".bin"}:
         raise ValueError(
-            f"a trained model is wanted, but {name} holds a shape and no weights: add --scratch true, where the command has it, or train it first"
+            f"a trained model is wanted, but {name} holds a shape and no weights: add --scratch true, where "
+            "the command has it, or train it first"
         )
     if not scratch:
         return Learner(name, processor, trust_remote_code)

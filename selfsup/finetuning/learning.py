@@ -24,7 +24,7 @@ from selfsup.optim.schedules import factor
 from selfsup.predicting.assess import assess
 from selfsup.training.batches import Share
 from selfsup.training.sharding import is_wanted
-from selfsup.training.step import seed_step, take_step
+from selfsup.training.step import agree, seed_step, take_step
 
 POOL = 16  # batches whose examples are sorted by length together: little padding, and still much chance
 
@@ -142,6 +142,7 @@ def fine_tune(
             "fine-tuning does not shard weights: launch with scripts/launch/ddp.yaml, gpu.yaml or cpu.yaml"
         )
     rows = [objective.encode(part) for example in examples for part in objective.parts(example)]
+    objective.meet(rows)
     per_epoch = math.ceil(len(rows) / config.batch_size)
     epochs = max(config.epochs, math.ceil(config.min_steps / per_epoch))
     for name, weight in model.named_parameters():
@@ -184,7 +185,7 @@ def fine_tune(
                 sums, counts = sums + figures["loss"] * len(chosen), counts + len(chosen)
                 bar.set_postfix_str(f"epoch {epoch + 1}/{epochs}, loss {sums / counts:.3f}", refresh=False)
                 bar.update()
-            _agree(model, accelerator)
+            agree(model, accelerator)
             line = {"epoch": epoch + 1, "step": (epoch + 1) * per_epoch, "train_loss": sums / counts}
             if held_back:
                 found = assess(prepared, objective, held_back, accelerator=accelerator)
@@ -207,15 +208,6 @@ def fine_tune(
         line["best"] = int(at == ahead)
     accelerator.free_memory()  # it would keep every model alive
     return curve
-
-
-@torch.no_grad()
-def _agree(model: PreTrainedModel, accelerator: Accelerator) -> None:
-    """Running averages are of what a process saw: all take their mean, so that every process scores one model."""
-    kept = model.state_dict().keys()
-    for name, buffer in model.named_buffers():
-        if accelerator.num_processes > 1 and name in kept and buffer.is_floating_point():
-            buffer.copy_(accelerator.reduce(buffer.clone(), "mean"))
 
 
 def _optimizer(model: PreTrainedModel, config: FineTuneConfig) -> torch.optim.Optimizer:

@@ -77,7 +77,7 @@ def _without_us(name: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _seen(name: str, config: Mapping[str, Any]) -> list[str]:
-    """A picture, told apart: without `pipeline`, which makes colours of all."""
+    """A picture, told apart: without `pipeline`, which makes colours of all, as grey models of others do not read."""
     trust = ", trust_remote_code=True" if "auto_map" in config else ""
     mode = "L" if config.get("num_channels") == 1 else "RGB"
     scores = "sigmoid()" if config.get("problem_type") == "multi_label_classification" else "softmax(-1)"

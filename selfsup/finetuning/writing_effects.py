@@ -1,14 +1,16 @@
 """What copying, guided attention, own tokens, rewards and beams are worth to a small translator: one effect each."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from numpy.random import Generator, default_rng
 
 from selfsup.examples import DataChoice, read_task
+from selfsup.finetuning.beginning import begin
 from selfsup.finetuning.effects import Arm, Effect
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.watching import AfterMistakes, Aligned, Alignment, OfFirstWord
@@ -32,7 +34,8 @@ PEOPLE = {  # what begins a description in English, and what in German where it 
     "A young boy": "Ein kleiner Junge",
     "A young girl": "Ein junges Mädchen",
 }
-NAMES = 500  # that are learnt from
+# Of names to learn from every other one, of names to score on the others.
+SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 SHAPE = TextEncoderDecoderConfig(
     vocab_size=4096, hidden_size=128, num_encoder_layers=2, num_decoder_layers=2, num_attention_heads=4,
     intermediate_size=512, max_position_embeddings=128, dropout=0.1,
@@ -40,18 +43,19 @@ SHAPE = TextEncoderDecoderConfig(
 TUNE = FineTuneConfig(
     optimizer="Muon", learning_rate=2e-3, weight_decay=0.05, batch_size=64, epochs=12, slice_share=0.05
 )
-GATE_WIDTH = 32  # a wider feed-forward half has as many weights more as the gate, for SHAPE
+GATE_WIDTH = 48  # a wider feed-forward half has as many weights more as the gate, for SHAPE
 
 
 def copying(translation: Task, choice: DataChoice, folder: Path, data_root: Path | None) -> Effect:
-    """Does a copy gate write names that it never saw? People of real descriptions get made-up names, others in training
-    than in what is scored."""
+    """Does a copy gate write names that it never saw? People of real descriptions get made-up names, others and of
+    other syllables in training than in what is scored."""
     files = named_files(translation, choice, folder / "named", data_root)
     plain = {"intermediate_size": SHAPE.intermediate_size + GATE_WIDTH}
+    task, made = replace(translation, data=()), DataChoice(train=str(files[0]), held_out=str(files[1]))
     return Effect(
-        replace(translation, data=()),
-        DataChoice(train=str(files[0]), held_out=str(files[1])),
-        SHAPE,
+        task,
+        made,
+        _beginning(task, made, data_root),
         TUNE,
         {
             "no gate": Arm(SequenceToSequence, plain),
@@ -70,9 +74,9 @@ def guiding(splitting: Task, choice: DataChoice, folder: Path, data_root: Path |
     placeless = {"rotary_cross_attention": False}
     guided = partial(Alignment, guided=1.0)
     return Effect(
-        splitting,
+        replace(splitting, source_metrics=(), metrics=(Aligned,)),
         choice,
-        SHAPE,
+        _beginning(splitting, choice, data_root),
         replace(TUNE, batch_size=32, epochs=6),
         {
             "no places": Arm(Alignment, placeless),
@@ -95,7 +99,7 @@ def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Pat
     return Effect(
         translation,
         choice,
-        SHAPE,
+        _beginning(translation, choice, data_root),
         TUNE,
         {
             "plain": Arm(SequenceToSequence),
@@ -115,12 +119,14 @@ def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Pat
 def named_files(translation: Task, choice: DataChoice, folder: Path, data_root: Path | None) -> tuple[Path, Path]:
     """Descriptions of named people, to learn from and to score on, as files that a task reads."""
     read, rng = read_task(translation, choice, data_root), default_rng(0)
-    names = made_up_names(NAMES + len(read.held_out), rng=rng)
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "train.jsonl", folder / "held_out.jsonl"
-    known = ([names[number] for number in rng.integers(NAMES, size=len(read.train))], names[NAMES:])
-    for file, table, given in zip(files, (read.train, read.held_out), known, strict=True):
-        rows = [json.dumps(row, ensure_ascii=False) for row in named(table.examples, given)]
+    for file, table, syllables in zip(
+        files, (read.train, read.held_out), (SYLLABLES[::2], SYLLABLES[1::2]), strict=True
+    ):
+        # A name for everyone: few of them would be learnt by heart, and nothing would have to be copied.
+        names = made_up_names(len(table.examples), syllables, rng=rng)
+        rows = [json.dumps(row, ensure_ascii=False) for row in named(table.examples, names)]
         file.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     return files
 
@@ -141,16 +147,17 @@ def named(examples: Sequence[Example], names: Sequence[str], people: Mapping[str
     return found
 
 
-def made_up_names(number: int, *, rng: Generator) -> list[str]:
-    """So many different names of two or three syllables."""
+def made_up_names(number: int, syllables: Sequence[str], *, rng: Generator) -> list[str]:
+    """So many different names of two or three of the syllables, some of which are closed by one more letter."""
     found: dict[str, None] = {}
     while len(found) < number:
-        syllables = [
-            f"{rng.choice(list('bdfgklmnprstvz'))}{rng.choice(list('aeiou'))}{rng.choice(['', '', 'l', 'n', 'r', 's'])}"
-            for _ in range(rng.integers(2, 4))
-        ]
-        found["".join(syllables).capitalize()] = None
+        chosen = rng.choice(syllables, rng.integers(2, 4))
+        found["".join(one + rng.choice(["", "", "l", "n", "r", "s"]) for one in chosen).capitalize()] = None
     return list(found)
+
+
+def _beginning(task: Task, choice: DataChoice, data_root: Path | None) -> Callable[[Path], Any]:
+    return lambda folder: begin(task, choice, SHAPE, folder, data_root=data_root)
 
 
 def _scored(objective, metric) -> Task:

@@ -127,7 +127,12 @@ class PairSteps:
         crossing = turns if config.rotary_cross_attention else None
         self.cross_turns = [self._scaled(block.cross_attention, ("query_norm",), crossing) for block in self.blocks]
         if config.copy_gate:
-            self.copied = [source, model.copy.key(source), source_ids, source_ids[:, :, None] == source_ids[:, None]]
+            self.copied = [
+                source,
+                model.copy.keys(source, source_mask),
+                source_ids,
+                source_ids[:, :, None] == source_ids[:, None],
+            ]
 
     def first(self) -> Tensor:
         for column in self.begin.unbind(dim=1)[:-1]:

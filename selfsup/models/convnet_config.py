@@ -92,6 +92,11 @@ class ConvNetConfig(BackboneConfigMixin, PreTrainedConfig):
         check_pixels(self)
         self._check_lengths()
         self._check_sizes()
+        if self.norm_groups < 1 or not 0 < self.norm_momentum <= 1:
+            raise ValueError(
+                "norm_groups must be at least 1 and norm_momentum above 0 and at most 1, but "
+                f"{self.norm_groups} and {self.norm_momentum} came"
+            )
         if self.normalisation == "group" and any(width % self.norm_groups for width in self.channels):
             raise ValueError(
                 f"norm_groups must divide the channels of every layer, but {self.norm_groups} does not divide all of "
@@ -141,4 +146,9 @@ class ConvNetConfig(BackboneConfigMixin, PreTrainedConfig):
                 raise ValueError(
                     f"nothing is left of a picture of {self.image_size} x {self.image_size} pixels at {field.name}: "
                     "use fewer stages, smaller kernels or strides, more padding, or larger pictures"
+                )
+            if field.units == 1 and self.normalisation == "instance" and not field.name.endswith("pool"):
+                raise ValueError(
+                    f'normalisation="instance" needs two places or more to tell apart, but {field.name} has one of a '
+                    f"picture of {self.image_size} x {self.image_size} pixels: use fewer stages or larger pictures"
                 )

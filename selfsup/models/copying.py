@@ -7,7 +7,9 @@ from torch import Tensor, nn
 class CopyGate(nn.Module):
     """Probabilities of the vocabulary, and of the tokens of the source, mixed as a gate decides anew at each place.
 
-    The pointer is an attention of its own with one head, so that any implementation may serve the other heads.
+    The pointer is an attention of its own with one head, so that any implementation may serve the other heads. It finds
+    a place by what stands there and by what stands before it: who has copied the first piece of an unknown name finds
+    the next one behind it, wherever the name stands.
 
     Source:
         See et al. 2017, "Get To The Point: Summarization with Pointer-Generator Networks", section 2.2, equations 8
@@ -17,8 +19,14 @@ class CopyGate(nn.Module):
     def __init__(self, config) -> None:
         super().__init__()
         self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.key = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
         self.gate = nn.Linear(2 * config.hidden_size, 1)
+
+    def keys(self, source: Tensor, source_mask: Tensor | None) -> Tensor:
+        """What each place is found by: (batch, source tokens, hidden), as `source`; see `forward`."""
+        before = source if source_mask is None else source * source_mask[..., None].to(source.dtype)
+        before = nn.functional.pad(before[:, :-1], (0, 0, 1, 0))
+        return self.key(torch.cat([source, before], dim=-1))
 
     def forward(
         self,
@@ -40,7 +48,7 @@ class CopyGate(nn.Module):
         Returns:
             (batch, tokens, vocab), or (answers, vocab), float32: logarithms of probabilities.
         """
-        scores = self.query(hidden) @ self.key(source).transpose(1, 2) * hidden.shape[-1] ** -0.5
+        scores = self.query(hidden) @ self.keys(source, source_mask).transpose(1, 2) * hidden.shape[-1] ** -0.5
         if source_mask is not None:
             scores = scores.masked_fill(~source_mask.bool()[:, None], torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1)  # (batch, tokens, source tokens)

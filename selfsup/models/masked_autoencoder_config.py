@@ -36,6 +36,11 @@ class MaskedAutoencoderConfig(PatchTransformerConfig):
 
     def __post_init__(self, **kwargs) -> None:
         check_width(self.decoder_hidden_size, self.decoder_num_attention_heads, self.position_type, before="decoder_")
+        if self.decoder_num_hidden_layers < 0 or self.decoder_intermediate_size < 1:
+            raise ValueError(
+                "decoder_num_hidden_layers must be at least 0 and decoder_intermediate_size at least 1, but "
+                f"{self.decoder_num_hidden_layers} and {self.decoder_intermediate_size} came"
+            )
         # One checkpoint opens under every head, at people's who have only the files of this folder.
         kwargs.setdefault("auto_map", dict(AUTO_MAP))
         super().__post_init__(**kwargs)

@@ -1,7 +1,12 @@
 """Pictures as networks read them: their shape is checked, their pixels standardised, and they are cut into patches."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
+
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as ITU-R BT.601 has it, and PIL
+SLACK = 0.01  # that pixels may leave [0, 1] by
 
 
 def check_pixels(config) -> None:
@@ -37,6 +42,8 @@ def pixel_statistics(config) -> tuple[Tensor, Tensor]:
 class Pixels(nn.Module):
     """Pixels in [0, 1] to standardised ones; mean and standard deviation belong to the model, not to the data.
 
+    The first batch is looked at, and what lies outside [0, 1] is told: pictures of 0 to 255, or standardised ones.
+
     Args:
         config: of the model.
         any_size: pictures of other sizes than `config.image_size` are read too.
@@ -49,6 +56,7 @@ class Pixels(nn.Module):
         super().__init__()
         self.config = config
         self.any_size = any_size
+        self.looked = False  # at values
         mean, std = pixel_statistics(config)
         self.register_buffer("mean", mean, persistent=False)  # they are in the configuration
         self.register_buffer("std", std, persistent=False)
@@ -56,10 +64,16 @@ class Pixels(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(batch, channels, height, width) float in [0, 1] -> the same, standardised, in the type of the model.
 
+        A model of grey pictures reads colours as grey: `pipeline` of transformers makes colours of whatever comes.
+
         Raises:
             ValueError: another shape, or whole numbers.
         """
+        if pixel_values.is_floating_point():
+            pixel_values = as_channels(pixel_values, self.config.num_channels)
         self._check(pixel_values)
+        if not torch.compiler.is_compiling() and not self.looked and type(pixel_values) is Tensor:
+            self._look(pixel_values)
         return ((pixel_values - self.mean) / self.std).to(self.mean.dtype)
 
     def _check(self, pixel_values: Tensor) -> None:
@@ -81,6 +95,34 @@ class Pixels(nn.Module):
             raise ValueError(
                 f"pixel_values must be floating-point numbers in [0, 1], but {pixel_values.dtype} came: divide by 255"
             )
+
+    def _look(self, pixel_values: Tensor) -> None:
+        """Once: on a GPU it would wait for every batch."""
+        if not pixel_values.numel() or pixel_values.is_meta:
+            return
+        self.looked = True
+        least, most = (float(value) for value in pixel_values.detach().aminmax())
+        if least < -SLACK or most > 1 + SLACK:
+            warnings.warn(
+                f"pixel_values must lie in [0, 1], but they reach from {least:.3g} to {most:.3g}: divide by 255, or "
+                "leave mean and standard deviation to the model (do_normalize=False in its image processor)",
+                stacklevel=2,
+            )
+
+
+def as_channels(pixel_values: Tensor, num_channels: int) -> Tensor:
+    """Colours as grey, where grey is wanted; all else as it came.
+
+    Args:
+        pixel_values: (batch, channels, height, width) float.
+        num_channels: wanted.
+    Returns:
+        (batch, channels, height, width).
+    """
+    if num_channels != 1 or pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+        return pixel_values
+    red, green, blue = pixel_values.split(1, dim=1)
+    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
 def to_patches(pixels: Tensor, patch_size: int) -> Tensor:
@@ -118,13 +160,14 @@ def patch_targets(config, pixel_values: Tensor) -> Tensor:
 
     Args:
         config: of the model.
-        pixel_values: (batch, channels, height, width) float in [0, 1].
+        pixel_values: (batch, channels, height, width) float in [0, 1]; colours are grey to a model of grey pictures.
     Returns:
         (batch, patches, patch pixels).
     Source:
         He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners", section 3 (per-patch normalisation).
     """
     mean, std = (values.to(pixel_values) for values in pixel_statistics(config))
+    pixel_values = as_channels(pixel_values, config.num_channels)
     patches = to_patches((pixel_values - mean) / std, config.patch_size)
     if not getattr(config, "normalise_patches", False):
         return patches

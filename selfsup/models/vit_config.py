@@ -83,6 +83,11 @@ class PatchTransformerConfig(PreTrainedConfig):
             raise ValueError(f"patch_size must divide image_size, {self.image_size}, but {self.patch_size} came: "
                              f"try one of {fitting}")  # fmt: skip
         check_width(self.hidden_size, self.num_attention_heads, self.position_type)
+        if self.num_hidden_layers < 0 or self.intermediate_size < 1:
+            raise ValueError(
+                f"num_hidden_layers must be at least 0 and intermediate_size at least 1, but {self.num_hidden_layers} "
+                f"and {self.intermediate_size} came"
+            )
         if self.window is not None and self.window < 1:
             raise ValueError(f"window must be at least 1, but {self.window} came: try 1, or null for none")
         # One checkpoint opens under every head, at people's who have only the files of this folder.
@@ -99,8 +104,13 @@ def check_width(hidden_size: int, num_attention_heads: int, position_type: str, 
         position_type: what else it is divided for.
         before: what the names of the first two begin with in the configuration.
     Raises:
-        ValueError: says what it should be a multiple of.
+        ValueError: says what it should be a multiple of, or that there are no heads.
     """
+    if num_attention_heads < 1 or hidden_size < 1:
+        raise ValueError(
+            f"{before}hidden_size and {before}num_attention_heads must be at least 1, but {hidden_size} and "
+            f"{num_attention_heads} came"
+        )
     steps = {"learned": num_attention_heads, "sinusoidal": math.lcm(4, num_attention_heads)}
     step = steps.get(position_type, 4 * num_attention_heads)
     if hidden_size % step:

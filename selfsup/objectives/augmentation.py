@@ -34,7 +34,7 @@ class Augmentation:
         shift: largest way, right or left and up or down, as a share of the side.
         flip: share of the pictures that are mirrored, left to right.
         erase: share of the pictures in which a rectangle is painted over, in the mean colour.
-        erase_side: largest share of each side that the rectangle takes.
+        erase_side: largest share of each side that the rectangle takes, which has a pixel at least.
         brightness: largest change, where 1 is the way from black to white.
         contrast: largest change, as a share.
         border: what comes in from outside: black (zeros), the edge (border), or what lies inside it (reflection).
@@ -55,7 +55,7 @@ class Augmentation:
     border: Literal["zeros", "border", "reflection"] = "zeros"
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale[0] <= self.scale[1]:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale is a smallest and a largest factor above 0, but {self.scale} came")
         for name in ("flip", "erase", "erase_side", "contrast", "brightness", "shift"):
             if not 0 <= getattr(self, name) <= 1:
@@ -67,6 +67,11 @@ class Augmentation:
     def moves(self) -> bool:
         """Are pixels moved, other than mirrored?"""
         return bool(self.rotate or self.shift) or self.crop < 1 or self.scale != (1.0, 1.0)
+
+    @property
+    def keeps(self) -> bool:
+        """Are pictures left as they are?"""
+        return not (self.moves or self.flip or self.erase or self.brightness or self.contrast)
 
     def draw(self, rng: Generator) -> np.ndarray:
         """(1, draws) float32 in 0-1: the chance of one picture."""
@@ -108,13 +113,51 @@ class Augmentation:
         for length, size, start in zip(
             pictures.shape[-2:], ("erased_height", "erased_width"), ("erased_top", "erased_left"), strict=True
         ):
-            extent = drawn[size] * self.erase_side * length
+            extent = 1 + drawn[size] * max(0, self.erase_side * length - 1)
             first = drawn[start] * (length - extent)
             places = torch.arange(length, device=pictures.device) + 0.5
             inside.append((places >= first[:, None]) & (places < (first + extent)[:, None]))
         chosen = (drawn["erase"] < self.erase)[:, None, None]
         mask = (inside[0][:, :, None] & inside[1][:, None, :] & chosen)[:, None]
         return torch.where(mask, pictures.mean(dim=(2, 3), keepdim=True), pictures)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How another picture of the data is mixed in, and its label with it; by default none is. With both, each is drawn
+    half of the time.
+
+    Args:
+        mixup: both pictures lie over each other, in shares of a beta distribution with this number twice; 0 for none.
+        cutmix: a rectangle of one lies in the other, its share of the area drawn likewise; 0 for none.
+    Source:
+        Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization"; Yun et al. 2019, "CutMix: Regularization
+        Strategy to Train Strong Classifiers with Localizable Features", section 3.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.mixup < math.inf and 0 <= self.cutmix < math.inf):
+            raise ValueError(f"mixup and cutmix must be finite and not negative, but {self} came")
+
+    def __bool__(self) -> bool:
+        return bool(self.mixup or self.cutmix)
+
+    def draw(self, height: int, width: int, rng: Generator) -> np.ndarray:
+        """(1, height, width) float32 in 0-1: the share of each pixel that is the picture's own."""
+        cuts = self.cutmix and (not self.mixup or rng.random() < 0.5)
+        spread = self.cutmix if cuts else self.mixup
+        share = rng.beta(spread, spread)
+        if not cuts:
+            return np.full((1, height, width), share, dtype=np.float32)
+        sides = []
+        for length in (height, width):
+            middle, half = rng.random() * length, length * math.sqrt(1 - share) / 2
+            places = np.arange(length) + 0.5
+            sides.append((places >= middle - half) & (places < middle + half))
+        return 1 - (sides[0][:, None] & sides[1])[None].astype(np.float32)
 
 
 def affine_matrices(

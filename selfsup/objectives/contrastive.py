@@ -14,6 +14,7 @@ from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.pictures import Sight
 from selfsup.objectives.supervised import in_float32
 
+AXIS = "axis "  # what the "labels" of a space of views begin with: nobody is to take them for classes
 VIEWS = Augmentation(crop=0.4, flip=0.5, brightness=0.4, contrast=0.4, border="reflection")
 
 
@@ -27,6 +28,7 @@ class Contrastive(Sight):
     Args:
         augmentation: what makes a view; drawn twice for each picture.
         temperature: divides the cosines.
+        width: of the space of views, of a head that pretraining makes; one that comes with a model keeps its own.
         weight: factor of the loss in a `Joint`.
     Source:
         Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations", section 2.1.
@@ -36,11 +38,21 @@ class Contrastive(Sight):
     name: ClassVar[str] = "view"
     additive: ClassVar[bool] = False
 
-    def __init__(self, augmentation: Augmentation = VIEWS, temperature: float = 0.1, weight: float = 1.0) -> None:
+    def __init__(
+        self, augmentation: Augmentation = VIEWS, temperature: float = 0.1, width: int = 64, weight: float = 1.0
+    ) -> None:
         super().__init__(weight)
         self.augmentation, self.temperature = augmentation, temperature
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, but {temperature} came")
+        if augmentation.keeps:
+            raise ValueError(
+                "the two views of a picture are to differ, but the augmentation that came alters nothing: give some, "
+                "as --objective.augmentation.crop 0.4"
+            )
+        if width < 2:
+            raise ValueError(f"width must be at least 2, but {width} came")
+        self.width, self.labels = width, tuple(f"{AXIS}{number}" for number in range(width))
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         both = np.concatenate([self.augmentation.draw(rng) for _ in range(2)], axis=1)
@@ -62,6 +74,10 @@ class Contrastive(Sight):
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         scores, partners = self._scores(outputs)
         return {self.name: (scores.argmax(dim=-1) == partners).sum()}
+
+    def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        scores, _ = self._scores(outputs)
+        return {self.name: torch.tensor(len(scores) / (scores.shape[1] - 1))}  # one of all the others
 
     def _scores(self, outputs: Any) -> tuple[Tensor, Tensor]:
         """(own views, all views) cosines over the temperature, and (own views) the place of the other view of each."""

@@ -20,7 +20,7 @@ class MaskedPatches(Sight):
     """Some patches are hidden, as many in every picture, and the error of their pixels is what is learnt from.
 
     Reads `image`. Answer `patches`: each hidden patch; its loss is what the model makes of it, the mean error of its
-    pixels (squared with ours, absolute with masked image modelling of transformers).
+    pixels: absolute in masked image modelling, squared with masked autoencoders.
 
     Args:
         rate: share of the patches to hide, above 0 and below 1.
@@ -35,7 +35,9 @@ class MaskedPatches(Sight):
     """
 
     auto_class: ClassVar[str] = "AutoModelForMaskedImageModeling"
+    absolute: ClassVar[bool] = True  # errors, with our models; else their squares
     name: ClassVar[str] = "patches"
+    in_nats: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,6 +52,8 @@ class MaskedPatches(Sight):
         self.block, self.augmentation = block, augmentation
         for share in (self.rate, self.final_rate):
             check_share(share, "patches")
+            if share == 1:
+                raise ValueError("the share of hidden patches must be below 1, but 1 came: nothing is left to see")
         if block < 1:
             raise ValueError(f"block counts patches and must be at least 1, but {block} came")
 
@@ -64,12 +68,22 @@ class MaskedPatches(Sight):
                 f"{self.final_rate:g} came: set rate to the same"
             )
         self.patch_size = int(config.patch_size)
+        assert self.picture_form, "known once bound"
+        longest = max(self.picture_form.size or (2 * self.patch_size,))
+        if longest < 2 * self.patch_size:
+            raise ValueError(
+                f"pictures of two patches or more are wanted, but they are of {longest} pixels and patch_size is "
+                f"{self.patch_size}: choose a model with smaller patches"
+            )
+        self.config = config if config.model_type.startswith("selfsup") else None  # whose targets are known
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         height, width = (length // self.patch_size for length in example["pixel_values"].shape[1:])
         rate = self.rate if progress is None else share_at(self.rate, self.final_rate, progress)
-        number = min(max(1, round(rate * height * width)), height * width - 1)
-        hidden = choose_exactly(tiles(height, width, self.block, rng), number, rng)
+        patches = height * width
+        # The masked autoencoder of transformers counts what it shows, and rounds that down.
+        number = patches - int(patches * (1 - rate)) if self.field == "noise" else round(rate * patches)
+        hidden = choose_exactly(tiles(height, width, self.block, rng), min(max(1, number), patches - 1), rng)
         example = super().corrupt(example, rng=rng, progress=progress)
         return example | {"hidden": hidden[None].astype(np.float32)}
 
@@ -84,8 +98,24 @@ class MaskedPatches(Sight):
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         return {self.name: outputs["loss"] * batch["hidden"].sum()}
 
+    def blind_losses(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        """The error where every hidden pixel is taken for the mean of what is visible, in its channel."""
+        if self.config is None:
+            return {}
+        from selfsup.models.pixels import patch_targets  # here: models take seconds to import
+
+        pictures = self.inputs(batch)["pixel_values"]
+        hidden, targets = batch["hidden"][..., None, None], patch_targets(self.config, pictures)
+        targets = targets.unflatten(-1, (pictures.shape[1], -1))  # (batch, patches, channels, pixels)
+        visible = 1 - hidden
+        seen = (targets * visible).mean(dim=-1, keepdim=True).sum(dim=1, keepdim=True)
+        guess = seen / visible.sum(dim=1, keepdim=True)
+        error = (targets - guess).abs() if self.absolute else (targets - guess).square()
+        return {self.name: (error.flatten(2).mean(dim=-1) * batch["hidden"]).sum()}
+
 
 class MaskedAutoencoding(MaskedPatches):
     """As `MaskedPatches`, for models that read the visible patches alone and mend the rest in a decoder."""
 
     auto_class: ClassVar[str] = "AutoModelForPreTraining"
+    absolute: ClassVar[bool] = False

@@ -33,6 +33,7 @@ class Objective(ABC):
     framed: ClassVar[bool] = True  # do special tokens stand around every segment?
     turns: ClassVar[tuple[str, ...]] = ("model",)  # players that step, one after the other
     additive: ClassVar[bool] = True  # is the loss a plain sum over answers?
+    in_nats: ClassVar[bool] = True  # is the loss the logarithm of a probability?
     rearranges: ClassVar[bool] = False  # moves tokens about: goes first in a `Joint`
     max_tokens: int | None = None  # that the model reads at once; known once bound
 
@@ -112,7 +113,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
-        """The SUM of the loss over the answers, by name, in nats."""
+        """The SUM of the loss over the answers, by name, in nats unless `in_nats` says otherwise."""
 
     def hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         """How many answers were right, by name; empty where right and wrong make no sense."""
@@ -120,6 +121,10 @@ class Objective(ABC):
 
     def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         """How many answers a constant guess gets right, by name: what a share of right answers is compared with."""
+        return {}
+
+    def blind_losses(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        """The SUM of the loss of a guess that has learnt nothing, by name: what the loss is compared with."""
         return {}
 
 
@@ -156,6 +161,7 @@ class Joint(Objective):
         self.framed = any(member.framed for member in self.members)  # type: ignore[misc]
         self.num_segments = max(member.num_segments for member in self.members)  # type: ignore[misc]
         self.additive = all(member.additive for member in self.members)  # type: ignore[misc]
+        self.in_nats = all(member.in_nats for member in self.members)  # type: ignore[misc]
 
     def bind(self, tokenizer, config) -> None:
         for member in self.members:
@@ -200,6 +206,10 @@ class Joint(Objective):
         parts = (member.blind_hits(outputs, batch, turn) for member in self.members)
         return {name: value for part in parts for name, value in part.items()}
 
+    def blind_losses(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        parts = (member.blind_losses(outputs, batch, turn) for member in self.members)
+        return {name: value for part in parts for name, value in part.items()}
+
 
 def _common_head(heads: set[str]) -> str:
     if len(heads) == 1:
@@ -222,7 +232,8 @@ def accepted_fields(auto_class: str, config) -> set[str]:
     if type(config) not in known:
         raise ValueError(
             f"{auto_class} knows no model for a {type(config).__name__}: choose another objective or another model "
-            "(encoders are pretrained by pretrain.py, decoders by pretrain_decoder.py)"
+            "(encoders are pretrained by pretrain.py, decoders by pretrain_decoder.py, models of pictures by "
+            "pretrain_pictures.py)"
         )
     kinds = known[type(config)]  # several where a model has a second head for teachers
     return set(inspect.signature((kinds[0] if isinstance(kinds, tuple) else kinds).forward).parameters)

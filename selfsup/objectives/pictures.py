@@ -16,12 +16,14 @@ from selfsup.objectives.supervised import Supervised
 class Sight(Objective):
     """A question about `image`, a `Picture` of the size that the model's image processor makes.
 
-    Batches hold bytes; the device makes numbers of 0-1 of them, alters them, and shifts and scales them where the image
-    processor of the model asks for it. (Models of ours do that inside.)
+    Batches hold bytes; the device makes numbers of 0-1 of them, alters them, and makes of the values what the image
+    processor of the model makes of them. (Models of ours standardise inside.)
 
-    `augmentation` is how pictures are altered in training.
+    `augmentation` is how pictures are altered in training. `labels` are the names of what the head of a model tells
+    that is pretrained with it, where it tells any.
     """
 
+    labels: tuple[str, ...] = ()
     augmentation = Augmentation()  # none
     picture_form: PictureForm | None = None  # known once bound
 
@@ -33,10 +35,9 @@ class Sight(Objective):
     def bind(self, processor, config) -> None:
         self.fields, self.padding = accepted_fields(self.auto_class, config), {}
         self.picture_form = self.form(processor, config)
-        self.shift = self.spread = None
-        if getattr(processor, "do_normalize", False):
-            self.shift = torch.tensor(processor.image_mean)[:, None, None]
-            self.spread = torch.tensor(processor.image_std)[:, None, None]
+        self.black, self.white = (torch.from_numpy(end)[:, None, None] for end in
+                                  (self.picture_form.black, self.picture_form.white))  # fmt: skip
+        self.scales = bool(self.black.any() or (self.white != 1).any())
 
     @property
     def packs(self) -> bool:
@@ -63,9 +64,9 @@ class Sight(Objective):
 
     def scaled(self, pictures: Tensor) -> Tensor:
         """Pictures in 0-1 as the model wants its values."""
-        if self.shift is None or self.spread is None:
+        if not self.scales:
             return pictures
-        return (pictures - self.shift.to(pictures)) / self.spread.to(pictures)
+        return torch.lerp(self.black.to(pictures), self.white.to(pictures), pictures)
 
 
 class Pictures(Sight, Supervised):

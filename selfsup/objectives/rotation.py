@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.random import Generator
+from torch import Tensor
 
 from selfsup.objectives.augmentation import Augmentation
 from selfsup.objectives.classes import Classes
-from selfsup.objectives.objective import Example
+from selfsup.objectives.objective import Batch, Example
 from selfsup.objectives.pictures import Pictures
 
 TURNS = ("0", "90", "180", "270")
@@ -29,6 +31,7 @@ class Rotation(Classes, Pictures):
 
     name: ClassVar[str] = "turn"
     roles: ClassVar[tuple[str, ...]] = ("image",)
+    labels = TURNS
 
     def __init__(self, augmentation: Augmentation = Augmentation(), weight: float = 1.0) -> None:
         super().__init__(weight=weight)
@@ -48,6 +51,10 @@ class Rotation(Classes, Pictures):
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         example = super().corrupt(example, rng=rng, progress=progress)
         return example if progress is None else turned(example, int(rng.integers(4)))
+
+    def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
+        # Turned by chance, one of four is as good a guess as the other.
+        return {self.name: torch.tensor(len(batch["labels"]) / len(TURNS))}
 
     def reference(self, example: Example) -> Any:
         return TURNS[quarters_of(example)]

@@ -62,6 +62,13 @@ class Supervised(Objective):
         """What examples taught that predictions need, by name; the caller puts it into the config, `bind` takes it."""
         return {}
 
+    def meet(self, rows: Sequence[Example]) -> None:
+        """Get to know all rows that are learnt from, as `encode` made them, before any is drawn.
+
+        Args:
+            rows: in an order that is the same in every process.
+        """
+
     def problem_type(self) -> str | None:
         """What `config.problem_type` is to be, for heads that transformers reads it for."""
         return None

@@ -1,5 +1,6 @@
 """Muon: hidden matrices move by the nearest orthogonal matrix to their momentum, everything else as AdamW moves it."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.optim import AdamW
 
 STEP = 0.5  # root mean square of a step; the source has 0.2, with which small encoders learn more slowly (README)
 ROUNDS = 5
+TOGETHER = 2**24  # numbers that are made orthogonal at once, so that little memory is taken
 # Of the odd polynomial a x + b x^3 + c x^5, whose rounds bring singular values of 0.01 to 1 near 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -46,39 +48,50 @@ class Muon(AdamW):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Move every weight that has a gradient; the gradients of Muon's are used up."""
+        alike: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for weight in group["params"] if group["parts"] else []:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    ahead = self._ahead(weight)
+                    for part, move in zip(weight.chunk(group["parts"]), ahead.chunk(group["parts"]), strict=True):
+                        kind = (part[0].numel(), len(part), part.dtype, part.device, group["lr"])
+                        alike[kind].append((part, move.flatten(1)))
                     weight.grad = None  # so that AdamW leaves it alone
+        for (columns, rows, *_, rate), pairs in alike.items():
+            number = max(1, TOGETHER // (columns * rows))
+            for some in (pairs[first : first + number] for first in range(0, len(pairs), number)):
+                moves = orthogonalise(torch.stack([move for _, move in some])) * max(columns, rows) ** 0.5
+                for (part, _), move in zip(some, moves, strict=True):
+                    part.add_(move.view(part.shape), alpha=-rate * STEP)
         super().step()
 
-    def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
+    def _ahead(self, weight: Tensor) -> Tensor:
+        """The gradient where the momentum leads to, as Nesterov has it."""
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
             state["step"] = torch.zeros(())  # AdamW looks for it in every state that it loads
+        assert weight.grad is not None
         momentum = state["momentum"].lerp_(weight.grad, 1 - self.momentum)
-        ahead = weight.grad.lerp(momentum, self.momentum)  # type: ignore[union-attr]  # Nesterov: where it will be
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        moves = [orthogonalise(part) * max(part.shape) ** 0.5 for part in ahead.flatten(1).chunk(group["parts"])]
-        weight.add_(torch.cat(moves).view(weight.shape), alpha=-group["lr"] * STEP)
+        return weight.grad.lerp(momentum, self.momentum)
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """The matrix with its singular values brought near 1 (0.7 to 1.2), by the iteration of Newton and Schulz.
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Matrices with their singular values brought near 1 (0.7 to 1.2), by the iteration of Newton and Schulz.
 
     Args:
-        matrix: (rows, columns). One in float32 is computed in bfloat16, which is exact enough and much faster.
+        matrices: (number, rows, columns). In float32 they are computed in bfloat16, which is exact enough and much
+            faster.
     Returns:
         the same shape and type; zeros stay zeros.
     """
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    wide = matrix.mT if tall else matrix
-    wide = wide.to(torch.bfloat16 if matrix.dtype == torch.float32 else matrix.dtype)
-    wide = wide / wide.norm().clamp(min=1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    wide = matrices.mT if tall else matrices
+    wide = wide.to(torch.bfloat16 if matrices.dtype == torch.float32 else matrices.dtype)
+    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(ROUNDS):
         gram = wide @ wide.mT
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide.mT if tall else wide).to(matrix.dtype)
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide.mT if tall else wide).to(matrices.dtype)

@@ -82,6 +82,9 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Matrices with weight decay; norms, biases and embeddings without.
 
+    Of weights with more axes than two, convolutions are matrices; the lengths of weight normalisation, (outputs, 1, 1,
+    1), and what is added to every picture, (1, patches, hidden), are none.
+
     Args:
         model: whose parameters are sorted; shared ones come once.
         weight_decay: of the first group.
@@ -98,7 +101,8 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
-            (matrices if parameter.ndim >= 2 and id(parameter) not in embeddings else others).append(parameter)
+            is_matrix = parameter.ndim == 2 or (parameter.ndim > 2 and 1 < len(parameter) < parameter.numel())
+            (matrices if is_matrix and id(parameter) not in embeddings else others).append(parameter)
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 

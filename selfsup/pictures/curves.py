@@ -13,7 +13,9 @@ from matplotlib.ticker import EngFormatter, StrMethodFormatter
 from selfsup.pictures.saving import COLOURS, line_style, save
 
 Line = dict[str, Any]  # of metrics.jsonl
-Against = Literal["tokens", "seconds", "steps"]
+Against = Literal["tokens", "pictures", "seconds", "steps"]
+UNITS = ("tokens", "pictures")  # that runs count
+ERRORS = {"patches": "error of a pixel"}  # losses that are no nats
 WINDOW = 0.1  # share of the shortest run over which all training losses are smoothed
 LOG_FROM = 10  # times the least: from this spread on an axis is logarithmic
 
@@ -43,7 +45,7 @@ def draw_curves(lines: Iterable[Line], picture: Path) -> Figure | None:
     for axes, name in zip(grid[0], answers, strict=False):
         draw(axes, f"{name}_loss", "training", color=COLOURS[0], alpha=0.5)
         draw(axes, f"validation_{name}_loss", "validation", color=COLOURS[1], marker="o", markersize=3)
-        axes.set(title=f"{name}: loss (nats)", xlabel="step")
+        axes.set(title=f"{name}: loss ({ERRORS.get(name, 'nats')})", xlabel="step")
         axes.legend()
     for number, name in enumerate(answers):
         draw(grid[1][0], f"validation_{name}_accuracy", name, marker="o", markersize=3, **line_style(number + 2))
@@ -72,7 +74,7 @@ def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Aga
     Args:
         runs: by name, the lines of their logs.
         picture: where it goes.
-        against: tokens read, steps, or seconds of training (without validation and saving).
+        against: tokens or pictures read, steps, or seconds of training (without validation and saving).
     Returns:
         the figure; its axes are row by row training loss, validation loss, accuracy.
     Raises:
@@ -94,7 +96,8 @@ def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Aga
     for row, answer in zip(grid, answers, strict=True):
         for number, (name, lines) in enumerate(logs.items()):
             _draw_run(row, answer, lines, places[name] / unit, line_style(number), WINDOW * min(ends) / unit)
-        titles = ("training loss (nats), smoothed", "validation loss (nats)", "validation accuracy")
+        loss = f"loss ({ERRORS.get(answer, 'nats')})"
+        titles = (f"training {loss}, smoothed", f"validation {loss}", "validation accuracy")
         for axes, title in zip(row, titles, strict=True):
             axes.set(title=f"{answer}: {title}", xlabel=label)
             axes.grid(alpha=0.25)
@@ -103,7 +106,7 @@ def draw_runs(runs: Mapping[str, Iterable[Line]], picture: Path, *, against: Aga
             else:
                 axes.set_xlim(left=0)
                 axes.xaxis.set_major_formatter(
-                    EngFormatter(sep="") if against == "tokens" else StrMethodFormatter("{x:,g}")
+                    EngFormatter(sep="") if against in UNITS else StrMethodFormatter("{x:,g}")
                 )
             if not axes.lines:
                 axes.text(0.5, 0.5, "not logged", ha="center", color="gray", transform=axes.transAxes)
@@ -126,7 +129,7 @@ def places_of(lines: Sequence[Line], against: Against) -> np.ndarray:
         lines: of a log, in order.
         against: see `draw_runs`.
     Returns:
-        (lines) float64: steps, tokens or seconds since the start.
+        (lines) float64: steps, tokens, pictures or seconds since the start.
     Raises:
         ValueError: `against` is unknown, or no line tells tokens and speed.
     Example:
@@ -139,12 +142,15 @@ def places_of(lines: Sequence[Line], against: Against) -> np.ndarray:
     steps = np.array([line["step"] for line in lines], dtype=np.float64)
     if against == "steps":
         return steps
-    told = [line for line in lines if "tokens" in line and "tokens_per_second" in line]
-    if not told:
-        raise ValueError("no line tells tokens and tokens_per_second: draw against steps")
-    amounts = np.array([0, *(line["tokens"] for line in told)], dtype=np.float64)
+    wanted = UNITS if against == "seconds" else (against,)
+    found = [unit for unit in wanted if any(unit in line and f"{unit}_per_second" in line for line in lines)]
+    if not found:
+        raise ValueError(f"no line tells {wanted[0]} and {wanted[0]}_per_second: draw against steps")
+    unit = found[0]
+    told = [line for line in lines if unit in line and f"{unit}_per_second" in line]
+    amounts = np.array([0, *(line[unit] for line in told)], dtype=np.float64)
     if against == "seconds":
-        speeds = np.array([line["tokens_per_second"] for line in told])
+        speeds = np.array([line[f"{unit}_per_second"] for line in told])
         amounts = np.concatenate(([0.0], np.cumsum(np.diff(amounts) / speeds)))
     return np.interp(steps, [0, *(line["step"] for line in told)], amounts)
 
@@ -210,7 +216,7 @@ def _named(name: str, function, *arguments):
 def _unit(against: Against, longest: float) -> tuple[float, str]:
     """What to divide places by, and how to name them: long times in minutes or hours."""
     if against != "seconds":
-        return 1, {"tokens": "tokens read", "steps": "step"}[against]
+        return 1, "step" if against == "steps" else f"{against} read"
     for size, name in ((3600, "hours"), (60, "minutes")):
         if longest >= 3 * size:
             return size, f"{name} of training"

@@ -11,6 +11,7 @@ import transformers
 from accelerate import Accelerator
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from selfsup.objectives.contrastive import AXIS
 from selfsup.predicting.heads import Head, Labels, Number, PictureLabels, Span, Tags
 from selfsup.predicting.hidden_words import HiddenWords
 from selfsup.predicting.targets import Targets
@@ -46,7 +47,7 @@ def open_head(
     with opening("a trained model is wanted", name):
         config = AutoConfig.from_pretrained(start, trust_remote_code=trust_remote_code)
     auto_class = head_of(config)
-    if auto_class is None:
+    if auto_class is None or all(str(label).startswith(AXIS) for label in (config.id2label or {"": ""}).values()):
         _refuse(name, config)
     with opening("a trained model is wanted", name):
         model, info = getattr(transformers, auto_class).from_pretrained(

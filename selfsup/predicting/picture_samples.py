@@ -1,15 +1,13 @@
 """Some pictures of a task, to be looked at: as a model reads them, or as they come."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from selfsup.data.image_folders import find_table
-from selfsup.data.images import PictureForm, opened
-from selfsup.data.labelled import choose_columns
+from selfsup.data.album import first_look
+from selfsup.data.images import PictureForm
 from selfsup.examples import DataChoice, read_held_out
 from selfsup.objectives.augmentation import Augmentation
 from selfsup.objectives.objective import text_rng
@@ -28,8 +26,8 @@ def check_pictures(task: Task) -> None:
         raise ValueError(f"a task of pictures is wanted, such as clothes or digits, but {task.name} has none")
 
 
-def first_picture(task: Task, choice: DataChoice, data_root: Path | None = None) -> Any:
-    """The first picture of PIL among those that a task learns from.
+def native_form(task: Task, choice: DataChoice, data_root: Path | None = None) -> PictureForm:
+    """The size and the mode of the first picture that a task learns from, for all.
 
     Args:
         task: of pictures.
@@ -39,20 +37,9 @@ def first_picture(task: Task, choice: DataChoice, data_root: Path | None = None)
         ValueError: there are no such data.
     """
     data = task.choose(choice.name, choice.columns, choice.labels)
-    table = find_table(data.name, split=choice.train or data.train, data_root=data_root)
-    column = choose_columns(data.name, table.columns, {"image": data.columns.get("image", "image")}, ["image"])["image"]
-    return opened(next(iter(table.rows([column])))[1][column], column)
-
-
-def is_grey(image: Any) -> bool:
-    """Has a picture of PIL no colours?"""
-    return image.mode in ("1", "L", "F") or image.mode.startswith("I")
-
-
-def native_form(task: Task, choice: DataChoice, data_root: Path | None = None) -> PictureForm:
-    """The size and the mode of the first picture, for all; arguments as of `first_picture`."""
-    image = first_picture(task, choice, data_root)
-    return PictureForm(plain_processor(image.height, image.width), 1 if is_grey(image) else 3)
+    columns = {"image": data.columns.get("image", "image")}
+    look = first_look(data.name, columns, split=choice.train or data.train, data_root=data_root)
+    return PictureForm(plain_processor(look.height, look.width), look.channels)
 
 
 def sample_pictures(

@@ -97,8 +97,7 @@ def reconstruct_pictures(
     with torch.no_grad():
         outputs = model(**inputs)
     guesses = _as_pictures(model, outputs, inputs["pixel_values"])
-    if objective.shift is not None and objective.spread is not None:
-        guesses = guesses * objective.spread + objective.shift
+    guesses = (guesses - objective.black) / (objective.white - objective.black)  # see `Sight.scaled`
     where = to_pixels(hidden[..., None].repeat(1, 1, objective.patch_size**2), 1).bool()
     if _normalises(model):
         blind, told = _patch_means(pictures, objective.patch_size), "the true mean of each patch, which it is told"

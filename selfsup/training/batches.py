@@ -1,18 +1,17 @@
 """The steps of a run as lists of micro-batches, this process's share of each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
 from selfsup.data.collate import collate
-from selfsup.data.corpus import Corpus
-from selfsup.data.plan import Draw, Plan
+from selfsup.data.dealing import Dealer, Draw, Row, Source
 from selfsup.objectives.objective import Batch, Example, Objective, text_rng
 
-Row = TypeVar("Row")
+Some = TypeVar("Some")
 VALIDATION_SEED = 0  # masks and pairs of validation are the same in every run
 
 
@@ -30,7 +29,7 @@ class Share:
     num_processes: int = 1
     micro_batch_size: int | None = None
 
-    def of(self, rows: Sequence[Row]) -> list[Sequence[Row]]:
+    def of(self, rows: Sequence[Some]) -> list[Sequence[Some]]:
         """The micro-batches of this process: neighbours stay together, no row comes twice or never.
 
         All processes get the same number of them, since sharded players gather their weights for each. (So where
@@ -39,11 +38,7 @@ class Share:
         Raises:
             ValueError: a process would get none, and the others would wait for it in vain.
         """
-        if len(rows) < self.num_processes:
-            raise ValueError(
-                f"{len(rows)} row(s) cannot be shared among {self.num_processes} processes: raise batch_size or "
-                "eval_rows, give more text, or launch fewer processes"
-            )
+        self._check(rows)
         first = len(rows) * self.process // self.num_processes
         last = len(rows) * (self.process + 1) // self.num_processes
         fewest, most = len(rows) // self.num_processes, -(-len(rows) // self.num_processes)
@@ -51,16 +46,35 @@ class Share:
         edges = [first + (last - first) * place // number for place in range(number + 1)]
         return [rows[start:stop] for start, stop in pairwise(edges)]
 
+    def at_once(self, rows: Sequence[Some]) -> list[Sequence[Some]]:
+        """As `of`, but what all processes read at one time are neighbours: what an objective compares with all else
+        that is read at that time is then the same on any number of processes.
 
-def read(corpus: Corpus, draw: Draw, objective: Objective, seed: int) -> Example:
-    """One example: its tokens, as numbers, with its answers hidden."""
-    segments = [corpus.tokens[start:stop].astype("int64") for start, stop in draw.segments]
-    example = {"segments": segments, "stranger": draw.stranger, **corpus.surroundings(*draw.segments[0])}
+        Raises:
+            ValueError: as `of`.
+        """
+        self._check(rows)
+        together = (self.micro_batch_size or len(rows)) * self.num_processes
+        number = min(-(-len(rows) // together), len(rows) // self.num_processes)
+        edges = [len(rows) * place // number for place in range(number + 1)]
+        alone = replace(self, micro_batch_size=None)
+        return [part for start, stop in pairwise(edges) for part in alone.of(rows[start:stop])]
+
+    def _check(self, rows: Sequence[Any]) -> None:
+        if len(rows) < self.num_processes:
+            raise ValueError(
+                f"{len(rows)} row(s) cannot be shared among {self.num_processes} processes: raise batch_size or "
+                "eval_rows, give more data, or launch fewer processes"
+            )
+
+
+def read(corpus: Source, draw: Draw, objective: Objective, seed: int) -> Example:
+    """One example as numbers, with its answers hidden."""
     rng = text_rng(seed, draw.epoch, draw.index)
-    return objective.corrupt(objective.encode(example), rng=rng, progress=draw.progress)
+    return objective.corrupt(objective.encode(corpus.example(draw)), rng=rng, progress=draw.progress)
 
 
-def batch_of(corpus: Corpus, rows: Sequence[list[Draw]], objective: Objective, seed: int) -> Batch:
+def batch_of(corpus: Source, rows: Sequence[Row], objective: Objective, seed: int) -> Batch:
     """The batch of some rows."""
     return collate([[read(corpus, draw, objective, seed) for draw in row] for row in rows], padding=objective.padding)
 
@@ -70,14 +84,14 @@ class Steps(Dataset):
     """Micro-batches by step; a loader reads it in order, from any step on.
 
     Args:
-        plan: which tokens a step reads.
+        plan: what a step reads.
         objective: bound.
         share: of this process.
         num_steps: of the run; None while it is not known.
         warmup_steps: progress is 0 until then, so nothing before depends on `num_steps`.
     """
 
-    plan: Plan
+    plan: Dealer
     objective: Objective
     share: Share
     num_steps: int | None

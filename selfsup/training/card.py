@@ -74,8 +74,16 @@ def write_card(
         _opening(config, num_parameters(folder), arguments, text, front.pipeline_tag),
         how_to_load(name, config, front.pipeline_tag, language),
         _results(header, figures, arguments, text, resumed=any(run.glob("run.[0-9]*.yaml"))),
-        _training(run, header, arguments, figures, text, has_curves=(folder / "curves.png").exists()),
-        _licences(license, data_license or text.license, text, front.base_model, arguments.get("init_from")),
+        training_section(
+            run,
+            header,
+            arguments,
+            figures,
+            text,
+            script=_SCRIPTS.get(front.pipeline_tag or "", "pretrain.py"),
+            has_curves=(folder / "curves.png").exists(),
+        ),
+        licences(license, data_license or text.license, text, front.base_model, arguments.get("init_from")),
         _limits(figures, config, text, language, arguments.get("init_from")),
     ]
     body = "\n\n".join(parts)
@@ -255,18 +263,34 @@ def _results(
     )
 
 
-def _training(
+def training_section(
     run: Path,
     header: Mapping[str, str],
     arguments: Mapping[str, Any],
     figures: Mapping[str, Any],
     text: Text,
     *,
+    script: str,
     has_curves: bool,
+    unit: str = "tokens",
+    of: str = "text",
 ) -> str:
-    tokens, size = figures["tokens"], figures.get("corpus_tokens")
-    passes = f", about {tokens / size:.2g} times the {size:,} of the text" if size else ""
-    facts = [f"- text: {text.link}", f"- {figures['steps']:,} steps, {tokens:,} tokens{passes}"]
+    """How the run went, and the recipe that repeats it.
+
+    Args:
+        run: its folder.
+        header: remarks of run.yaml.
+        arguments: of the run.
+        figures: what it reached.
+        text: what it was trained on.
+        script: that reads the recipe.
+        has_curves: they lie beside the card.
+        unit: of what was read.
+        of: what that is part of.
+    """
+    read, size = figures[unit], figures.get(f"corpus_{unit}")
+    passes = f", about {read / size:.2g} times the {size:,} of the {of}" if size else ""
+    facts = [f"- {of}: {text.link}", f"- {figures['steps']:,} steps, {read:,} {unit}{passes}"]
     kept = checkpoints(run / "checkpoints")
     if kept:
         seconds = json.loads((kept[-1] / STATE_FILE).read_text()).get("seconds", 0.0)
@@ -279,12 +303,12 @@ def _training(
     }
     recipe["corpus"] = text.id or ("sotu" if text.source else text.name)
     if "init_from" in recipe:
-        recipe.pop("model", None)  # the shape came with the weights, this one was not read
-    elif "init_args" in recipe["model"]:
+        for shape in ("model", "kind", "fields"):  # it came with the weights, this one was not read
+            recipe.pop(shape, None)
+    elif "init_args" in recipe.get("model", {}):
         shape = recipe["model"]["init_args"]
         recipe["model"]["init_args"] = {key: value for key, value in shape.items() if value is not None}
     dumped = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
-    script = _SCRIPTS.get(_task(figures), "pretrain.py")
     curves = "![Losses, accuracies, gradient norm and learning rate by step](curves.png)\n\n" if has_curves else ""
     return (
         "## How it was trained\n\n" + "\n".join(facts) + f"\n\n{curves}<details><summary>The recipe, as "
@@ -292,9 +316,12 @@ def _training(
     )
 
 
-def _licences(license: str, data_license: str | None, text: Text, base_model: Any, init_from: Any) -> str:
-    data = f"The licence of the training text ({text.link}): {data_license}." if data_license else (
-        f"The licence of the training text ({text.link}) was not given: ask whoever published this model before you "
+def licences(
+    license: str, data_license: str | None, text: Text, base_model: Any, init_from: Any, *, of: str = "text"
+) -> str:
+    """What is known of the licences of data, weights and the model that was gone on from."""
+    data = f"The licence of the training {of} ({text.link}): {data_license}." if data_license else (
+        f"The licence of the training {of} ({text.link}) was not given: ask whoever published this model before you "
         "build on it."
     )  # fmt: skip
     base = f" It was trained on from [{base_model}](https://huggingface.co/{base_model}), whose licence holds too."

@@ -17,6 +17,7 @@ import selfsup.models  # noqa: F401 - makes the Auto classes know ours
 from selfsup.objectives.objective import Objective
 from selfsup.training.card import write_card
 from selfsup.training.hub import check_name, push
+from selfsup.training.picture_card import write_picture_card
 from selfsup.training.processors import Processor, forget_segments, plain_processor, save_processor, sees
 
 
@@ -245,7 +246,7 @@ def export(model: PreTrainedModel, processor: Processor, folder: Path) -> None:
 
 def publish(
     players: Mapping[str, PreTrainedModel],
-    tokenizer: PreTrainedTokenizerBase,
+    processor: Processor,
     figures: dict[str, Any],
     run: Path,
     hub: HubConfig,
@@ -254,7 +255,7 @@ def publish(
 
     Args:
         players: unwrapped; each goes to the folder of its name, and `model` is what is published.
-        tokenizer: saved beside.
+        processor: what reads the input, saved beside.
         figures: what the run reached, see `summarise`.
         run: folder of the run.
         hub: what the card says besides, and where to push.
@@ -263,15 +264,11 @@ def publish(
     """
     folder = run / "model"
     for name, player in players.items():
-        export(player, tokenizer, run / name)
-    write_card(
-        run,
-        figures,
-        name=hub.push_to,
-        license=hub.license,
-        data_license=hub.data_license,
-        data_name=hub.data_name,
-        language=hub.language,
-    )
+        export(player, processor, run / name)
+    told = {"name": hub.push_to, "license": hub.license, "data_license": hub.data_license, "data_name": hub.data_name}
+    if isinstance(processor, PreTrainedTokenizerBase):
+        write_card(run, figures, language=hub.language, **told)  # type: ignore[arg-type]
+    else:
+        write_picture_card(run, figures, **told)  # type: ignore[arg-type]
     if hub.push_to:
         print(f"Hub      {push(folder, hub.push_to, private=hub.private)}")

@@ -16,6 +16,7 @@ FILES = (
     "model.safetensors",
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
+    "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -81,7 +82,7 @@ def files_to_push(folder: Path) -> list[str]:
     """Names of the files of an exported model that belong to it; nothing else ever leaves the folder.
 
     Args:
-        folder: with configuration, weights, tokenizer and code.
+        folder: with configuration, weights, tokenizer or image processor, and code.
     Raises:
         ValueError: it is no exported model.
     """
@@ -89,7 +90,8 @@ def files_to_push(folder: Path) -> list[str]:
 
     names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     chosen = {name for name in names if any(fnmatch(name, pattern) for pattern in FILES)}
-    missing = [name for name in ("config.json", "tokenizer.json") if name not in chosen]
+    reader = "tokenizer.json" if "preprocessor_config.json" not in chosen else "preprocessor_config.json"
+    missing = [name for name in ("config.json", reader) if name not in chosen]
     if not any(name.endswith(".safetensors") for name in chosen):
         missing.append("model.safetensors")
     if not missing:

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import nn
 from torch.optim import Optimizer
 
-from selfsup.data.plan import Plan
+from selfsup.data.dealing import Dealer
 from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig, build_optimizer
 from selfsup.optim.schedules import factor
@@ -26,7 +26,7 @@ from selfsup.training.questions import check_questions
 from selfsup.training.report import Report
 from selfsup.training.resume import go_on, identity, launch
 from selfsup.training.sharding import gather, is_wanted, refuse_shared, scatter, shard
-from selfsup.training.step import num_tokens, seed_step, take_step, total
+from selfsup.training.step import agree, num_read, seed_step, take_step, total
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that end a run in good order
 PROBE_STEPS = 50  # after which a time budget becomes a number of steps
@@ -97,8 +97,8 @@ class Stopped(Exception):
 def fit(
     players: Mapping[str, nn.Module],
     objective: Objective,
-    plan: Plan,
-    held_out: Plan,
+    plan: Dealer,
+    held_out: Dealer,
     *,
     optim: OptimConfig,
     train: TrainConfig,
@@ -113,8 +113,8 @@ def fit(
     Args:
         players: modules by the name of their turn; on return they are trained, in place.
         objective: bound.
-        plan: of the training text.
-        held_out: plan of the validation text; the first `eval_rows` rows of its epoch are scored.
+        plan: of what is learnt from.
+        held_out: of what is scored on; the first `eval_rows` rows of its epoch are scored.
         optim: how weights move.
         train: how long, and what is left behind.
         accelerator: of the run.
@@ -134,10 +134,9 @@ def fit(
             f"max_minutes measures the first {PROBE_STEPS} steps, which must lie in the warm-up: set warmup_steps to "
             f"{PROBE_STEPS} or more, but {optim.warmup_steps} came"
         )
-    longest = max(stage.block_size for stage in plan.stages)
-    if objective.max_tokens and longest > objective.max_tokens:
+    if objective.max_tokens and plan.longest and plan.longest > objective.max_tokens:
         raise ValueError(
-            f"the model reads at most {objective.max_tokens} tokens, but a block has {longest}: lower "
+            f"the model reads at most {objective.max_tokens} tokens, but a block has {plan.longest}: lower "
             "--data.block_size or, for a fresh model, raise --model.max_position_embeddings"
         )
     check_questions(objective, plan, held_out, train.eval_rows)
@@ -147,12 +146,13 @@ def fit(
         for player in bare.values():
             player.activation_checkpointing_enable()  # type: ignore[operator]
     players, optimizers, kept = _prepare(players, optim, accelerator)
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "num_steps": train.num_steps}
+    unit = plan.unit
+    state: dict[str, Any] = {"step": 0, unit: 0, "num_steps": train.num_steps}
     state |= {"best_step": None, "best_loss": None, "max_minutes": train.max_minutes, "launch": launch(accelerator)}
     state |= {"run": identity(bare, objective, optim, plan, held_out, train.eval_rows)}
     state |= {"seconds": 0.0, "eval_seconds": 0.0}  # of all steps, and of the last validation
     if resume and any(root.glob("checkpoint-*")):
-        saved = go_on(root, bare, kept, state["run"], accelerator)
+        saved = go_on(root, bare, kept, state["run"], accelerator, unit=unit)
         state |= saved | {"num_steps": _new_length(train, saved), "max_minutes": train.max_minutes}
         if state["num_steps"] and state["num_steps"] < state["step"]:
             raise ValueError(
@@ -216,22 +216,24 @@ def fit(
                     players, optimizers, objective, micro_batches, clip_norm=optim.clip_norm, accelerator=accelerator
                 )
                 _check(figures, step + 1, root)
-                tokens, *heard = total(
-                    accelerator, [sum(map(num_tokens, micro_batches)), *(number in received for number in SIGNALS)]
+                for player in players.values():
+                    agree(player, accelerator)
+                number_read, *heard = total(
+                    accelerator, [sum(map(num_read, micro_batches)), *(number in received for number in SIGNALS)]
                 )
                 signal_number = next((number for number, count in zip(SIGNALS, heard, strict=True) if count), 0)
                 seconds, clock = time.monotonic() - clock, time.monotonic()
                 state |= {
                     "step": step + 1,
-                    "tokens": state["tokens"] + int(tokens),
+                    unit: state[unit] + int(number_read),
                     "seconds": state["seconds"] + seconds,
                 }
-                report.advance(figures["loss"], tokens / seconds)
+                report.advance(figures["loss"], number_read / seconds, unit)
                 if each_step:
                     each_step(step + 1)
                 finished = step + 1 == state["num_steps"]
                 if (step + 1) % train.log_every == 0 or step == 0 or finished:
-                    figures |= {"learning_rate": rate, "tokens": state["tokens"], "tokens_per_second": tokens / seconds}
+                    figures |= {"learning_rate": rate, unit: state[unit], f"{unit}_per_second": number_read / seconds}
                     report.log(step + 1, figures)
                 better = False
                 if (step + 1) % train.eval_every == 0 or finished:

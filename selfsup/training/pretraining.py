@@ -1,9 +1,12 @@
 """From the name of a text to a trained model in a folder: what scripts/pretrain.py and pretrain_decoder.py share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from transformers import PreTrainedConfig
+from accelerate import Accelerator
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from selfsup.data.dealing import Dealer
 from selfsup.data.texts import DataConfig, find_texts, open_plans, own_tokenizer
 from selfsup.objectives import Joint, Objective
 from selfsup.objectives.objective import accepted_fields
@@ -12,6 +15,7 @@ from selfsup.tokenization.segments import begin_texts
 from selfsup.training.command import start
 from selfsup.training.export import HubConfig, build_players, open_tokenizer, publish
 from selfsup.training.loop import TrainConfig, fit
+from selfsup.training.processors import Processor
 from selfsup.training.summary import summarise
 
 
@@ -64,7 +68,38 @@ def pretrain(
             words = begin_texts(words)
         players = build_players(objective, model, words, init_from, trust_remote_code=trust_remote_code)
         plan, held_out = open_plans(texts, words, data, seed=train.seed, **objective.reading)
+    learn(players, objective, plan, held_out, words, optim=optim, train=train, hub=hub, accelerator=accelerator,
+          output=output, resume=resume)  # fmt: skip
+
+
+def learn(
+    players: Mapping[str, PreTrainedModel],
+    objective: Objective,
+    plan: Dealer,
+    held_out: Dealer,
+    processor: Processor,
+    *,
+    optim: OptimConfig,
+    train: TrainConfig,
+    hub: HubConfig,
+    accelerator: Accelerator,
+    output: Path,
+    resume: bool = False,
+) -> None:
+    """Train to the end, say what was reached, and leave a folder that opens anywhere.
+
+    Args:
+        players: by the names of their turns.
+        objective: bound.
+        plan: of what is learnt from.
+        held_out: of what is scored on.
+        processor: what reads the input of the model.
+        optim, train, hub, resume: as for `pretrain`.
+        accelerator: of the run.
+        output: folder of the run.
+    """
     score = fit(players, objective, plan, held_out, optim=optim, train=train, accelerator=accelerator,
-                folder=output, resume=resume, companions=(players["model"].config, words))  # fmt: skip
+                folder=output, resume=resume, companions=(players["model"].config, processor))  # fmt: skip
     if accelerator.is_main_process:
-        publish(players, words, summarise(score, plan, held_out, objective, train.eval_rows, output), output, hub)
+        figures = summarise(score, plan, held_out, objective, train.eval_rows, output)
+        publish(players, processor, figures, output, hub)

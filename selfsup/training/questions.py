@@ -3,15 +3,14 @@
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from selfsup.data.corpus import Corpus
-from selfsup.data.plan import Draw, Plan
+from selfsup.data.dealing import Dealer, Row, Source
 from selfsup.objectives.objective import Objective
 from selfsup.training.batches import VALIDATION_SEED, batch_of
 
 ROWS = 4096  # of training that are looked at; what is asked more rarely than that is not learnt either
 
 
-def check_questions(objective: Objective, plan: Plan, held_out: Plan, eval_rows: int) -> None:
+def check_questions(objective: Objective, plan: Dealer, held_out: Dealer, eval_rows: int) -> None:
     """Make sure that every objective asks something, in training and in validation.
 
     Args:
@@ -43,7 +42,7 @@ def _without(objective: Objective, silent: list[str]) -> str:
     return f", or leave the objective out: --objectives '{{{left}}}'" if left else ""
 
 
-def _silent(objective: Objective, corpus: Corpus, rows: Iterable[list[Draw]], seed: int) -> list[str]:
+def _silent(objective: Objective, corpus: Source, rows: Iterable[Row], seed: int) -> list[str]:
     """Names of the answers that no row asks for; as few rows are read as it takes."""
     silent = set(objective.weights)
     for row in rows:
@@ -55,7 +54,7 @@ def _silent(objective: Objective, corpus: Corpus, rows: Iterable[list[Draw]], se
     return sorted(silent)
 
 
-def _first_rows(plan: Plan) -> Iterator[list[Draw]]:
+def _first_rows(plan: Dealer) -> Iterator[Row]:
     """The first rows of training, at most one epoch of them."""
     looked = 0
     for step in count():

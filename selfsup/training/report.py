@@ -55,9 +55,9 @@ class Report:
         if self.main and record.exists():
             record.write_text(_settled(record.read_text(), num_steps))
 
-    def advance(self, loss: float, tokens_per_second: float) -> None:
-        """One step was done."""
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
+    def advance(self, loss: float, per_second: float, unit: str = "tokens") -> None:
+        """One step was done, which read so many units a second."""
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {per_second:,.0f} {unit}/s", refresh=False)
         self.bar.update()
 
     def log(self, step: int, figures: dict[str, Any]) -> None:

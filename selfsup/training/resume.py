@@ -4,28 +4,31 @@ import inspect
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
-from hashlib import blake2b
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
-from selfsup.data.plan import Plan
+from selfsup.data.dealing import Dealer
 from selfsup.objectives.objective import Objective
 from selfsup.optim.optimizers import OptimConfig
 from selfsup.training.checkpoint import Damaged, load_checkpoint, read_state
 
-_NUMBERS = {"num_steps", "tokens", "best_step", "best_loss", "seconds", "eval_seconds"}  # that a run goes on with
+_NUMBERS = {"num_steps", "best_step", "best_loss", "seconds", "eval_seconds"}  # that a run goes on with
 # Of a model's configuration, what says nothing of what it computes.
 _INCIDENTAL = {"architectures", "auto_map", "dtype", "transformers_version"}
 
 
 def identity(
-    players: Mapping[str, nn.Module], objective: Objective, optim: OptimConfig, plan: Plan, held_out: Plan, rows: int
+    players: Mapping[str, nn.Module],
+    objective: Objective,
+    optim: OptimConfig,
+    plan: Dealer,
+    held_out: Dealer,
+    rows: int,
 ) -> dict[str, Any]:
     """Names what makes a run this run: what is read and in which order, what learns, how, and what is scored.
 
@@ -35,39 +38,19 @@ def identity(
         players: unwrapped.
         objective: bound.
         optim: how weights move.
-        plan: of the training text.
-        held_out: of the validation text.
+        plan: of what is learnt from.
+        held_out: of what is scored on.
         rows: of validation that are scored.
     Returns:
         values as JSON holds them, by the flag that sets each.
     """
-    whole, alone = held_out.corpus is plan.corpus, plan.stages[0] if len(plan.stages) == 1 else None
-    origin = plan.corpus.origin
-    regions = blake2b(plan.slices.tobytes() + held_out.slices.tobytes(), digest_size=8).hexdigest()
-    parts: dict[str, Any] = {
-        "--corpus": _named(plan),
-        "--tokenizer": {"name": "a tokenizer", "fingerprint": origin.get("tokenizer", "")},
-        "--data.language": origin.get("language"),
-        "--data.validation": None if whole else _named(held_out),
-        "--data.validation_share": {
-            "name": f"{int(np.diff(held_out.slices).sum()):,} tokens held out",
-            "fingerprint": regions,
-        },
-        "--data.block_size": alone.block_size if alone else None,
-        "--data.batch_size": alone.batch_size if alone else None,
-        "--data.stages": None if alone else [list(asdict(stage).values()) for stage in plan.stages],
-        "--train.seed": plan.seed,
-        "--train.eval_rows": rows,
-        "pairs of segments": plan.num_segments == 2,
-        "several examples in a row": plan.pack,
-        "--objectives": objective.weights,
-    }
+    parts = plan.identity(held_out) | {"--train.eval_rows": rows, "--objectives": objective.weights}
     parts |= {f"--optim.{name}": value for name, value in asdict(optim).items()}
     for member in getattr(objective, "members", [objective]):
         for name in inspect.signature(type(member).__init__).parameters:
             value = getattr(member, name, None)
-            if isinstance(value, str | int | float):
-                parts[f"{name} of {type(member).__name__}"] = value
+            if isinstance(value, str | int | float) or is_dataclass(value):
+                parts[f"{name} of {type(member).__name__}"] = asdict(value) if is_dataclass(value) else value  # type: ignore[arg-type]
     for player, module in players.items():
         config = getattr(module, "config", None)
         for name, value in config.to_dict().items() if config else ():
@@ -82,6 +65,8 @@ def go_on(
     optimizers: Mapping[str, Optimizer],
     run: Mapping[str, Any],
     accelerator: Accelerator,
+    *,
+    unit: str = "tokens",
 ) -> dict[str, Any]:
     """Load the last checkpoint that is whole; damaged ones after it are set aside, and that is said.
 
@@ -91,6 +76,7 @@ def go_on(
         optimizers: one for each player.
         run: `identity` of the run that is to go on.
         accelerator: of the run; all processes call together.
+        unit: of what the run has counted.
     Returns:
         the numbers that were saved, without what was kept only to be compared.
     Raises:
@@ -101,7 +87,7 @@ def go_on(
         try:
             state = read_state(folder)
             _refuse_changes(state["run"], run, folder)
-            if missing := _NUMBERS - state.keys():
+            if missing := (_NUMBERS | {unit}) - state.keys():
                 raise Damaged(folder, ValueError(f"its state lacks {', '.join(sorted(missing))}"))
             saved = load_checkpoint(folder, players, optimizers)
             break
@@ -153,11 +139,6 @@ def _say_what_differs(saved: Any, now: Mapping[str, Any], accelerator: Accelerat
         f"the run was on {before} and is now on {after}: it reads the same data, but dropout is drawn, and sums are "
         "rounded, differently"
     )
-
-
-def _named(plan: Plan) -> dict[str, str]:
-    """A text by what it holds; its name is only shown."""
-    return {"name": plan.corpus.name, "fingerprint": plan.corpus.origin.get("text", plan.corpus.folder.name)}
 
 
 def _key(value: Any) -> Any:

@@ -122,9 +122,32 @@ def total(accelerator: Accelerator, numbers: Sequence[float]) -> list[float]:
     return accelerator.reduce(together, "sum").tolist()
 
 
-def num_tokens(batch: Batch) -> int:
-    """How many tokens a batch holds, padding not counted."""
+def num_read(batch: Batch) -> int:
+    """How many pictures a batch holds, or else tokens, padding not counted."""
+    if "pixel_values" in batch:
+        return len(batch["pixel_values"])
     return int(batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum())
+
+
+@torch.no_grad()
+def agree(player: nn.Module, accelerator: Accelerator) -> None:
+    """Running averages are of what a process saw: all take their mean, so that every process has one model.
+
+    Args:
+        player: whose buffers are kept with its weights; others are made of the configuration.
+        accelerator: of the run; all processes call together.
+    """
+    if accelerator.num_processes == 1:
+        return
+    by_kind: dict[torch.dtype, list[torch.Tensor]] = {}
+    for module in player.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point() and name not in module._non_persistent_buffers_set:
+                by_kind.setdefault(buffer.dtype, []).append(buffer)
+    for buffers in by_kind.values():  # exchanged together
+        means = accelerator.reduce(torch.cat([buffer.flatten() for buffer in buffers]), "mean")
+        for buffer, mean in zip(buffers, means.split([buffer.numel() for buffer in buffers]), strict=True):
+            buffer.copy_(mean.view_as(buffer))
 
 
 def seed_step(seed: int, step: int, process: int) -> None:

@@ -9,40 +9,80 @@ from typing import Any
 
 import torch
 
+from selfsup.data.dealing import Dealer
 from selfsup.data.plan import Plan
 from selfsup.objectives.objective import Objective
 from selfsup.training.evaluation import Score, targets_of, unigram_loss
 from selfsup.training.report import read_metrics
 
+Rows = list[tuple[str, ...]]
+_BLIND = {
+    "view": "by chance",
+    "turn": "by chance",
+}  # what a guess is called that reads nothing; "always the same" where nothing is said
+
 
 def summarise(
-    score: Score, plan: Plan, held_out: Plan, objective: Objective, eval_rows: int, folder: Path
+    score: Score, plan: Dealer, held_out: Dealer, objective: Objective, eval_rows: int, folder: Path
 ) -> dict[str, Any]:
     """Print what a run reached as a table, and keep the figures as results.json.
 
     Args:
         score: of the last step.
-        plan: of the training text.
-        held_out: of the validation text.
+        plan: of what was learnt from.
+        held_out: of what was scored on.
         objective: bound.
         eval_rows: rows that were scored.
         folder: of the run; its metrics.jsonl is read.
     Returns:
         the figures.
     """
-    lines = [line for line in read_metrics(folder / "metrics.jsonl") if "tokens_per_second" in line]
-    speeds = sorted(line["tokens_per_second"] for line in lines) or [0.0]
+    unit = plan.unit
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"{unit}_per_second" in line]
+    speeds = sorted(line[f"{unit}_per_second"] for line in lines) or [0.0]
     figures: dict[str, Any] = {
         **score.figures(),
         "steps": lines[-1]["step"] if lines else 0,
-        "tokens": lines[-1]["tokens"] if lines else 0,
-        "tokens_per_second": speeds[len(speeds) // 2],
-        "corpus_tokens": sum(end - start for start, end in plan.regions),
-        "held_out": held_out.corpus is plan.corpus,  # or a text of its own
-        "padding_share": plan.padding_share(),
+        unit: lines[-1][unit] if lines else 0,
+        f"{unit}_per_second": speeds[len(speeds) // 2],
+        f"corpus_{unit}": plan.size,
+        "held_out": held_out.corpus is plan.corpus,  # or one of its own
         "peak_memory_gib": peak_memory_gib(),
     }
-    rows: list[tuple[str, ...]] = [("", "this run", "without learning")]
+    rows: Rows = [("", "this run", "without learning")]
+    if isinstance(plan, Plan):
+        assert isinstance(held_out, Plan)
+        of_text, more = _of_text(score, plan, held_out, objective, eval_rows)
+        figures |= of_text
+        rows += more
+    for name in (name for name in score.losses if not score.in_nats and score.counts[name]):
+        blind = score.blind_losses.get(name)
+        beside = "" if blind is None else f"{blind:.4f}  (the mean of what is visible)"
+        rows.append((f"{name}: error of a pixel", f"{score.losses[name]:.4f}", beside))
+    for name in (name for name in score.hits if score.counts[name]):
+        low, high = score.interval(name)
+        blind = figures.get(f"validation_{name}_blind_accuracy")
+        chance = "" if blind is None else f"{100 * blind:.1f} %  ({_BLIND.get(name, 'always the same')})"
+        share = f"{100 * score.accuracy(name):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+        rows.append((f"{name}: share right (95 % interval)", share, chance))
+    rows.append((f"{unit} read, {unit}/s", f"{figures[unit]:,}, {figures[f'{unit}_per_second']:,.0f}", ""))
+    padding, memory = plan.padding_share(), f"{figures['peak_memory_gib']:.2f} GiB"
+    if padding is None:
+        rows.append(("peak memory", memory, ""))
+    else:
+        figures["padding_share"] = padding
+        rows.append(("padding, peak memory", f"{padding:.1%}, {memory}", ""))
+    print("\n" + table(rows) + f"\n\nmodel    {folder / 'model'}\ncurves   {folder / 'curves.png'}")
+    (folder / "results.json").write_text(json.dumps(figures, indent=1))
+    return figures
+
+
+def _of_text(
+    score: Score, plan: Plan, held_out: Plan, objective: Objective, eval_rows: int
+) -> tuple[dict[str, Any], Rows]:
+    """Figures and lines of the table that only a text has: perplexity, bits per byte, and unigrams beside them."""
+    figures: dict[str, Any] = {}
+    rows: Rows = []
     if "tokens" in score.losses:
         counts = plan.corpus.counts(plan.regions)
         unigram = math.exp(unigram_loss(counts, held_out.corpus, held_out.epoch(eval_rows), objective))
@@ -69,17 +109,7 @@ def summarise(
         figures["unigram_perplexity"] = math.exp(unigram)
         told = f"{score.losses['denoised']:.4f}", f"{unigram:.4f}  (unigram)"
         rows.append(("mended text: loss in nats a token", *told))
-    for name in (name for name in score.hits if score.counts[name]):
-        low, high = score.interval(name)
-        blind = figures.get(f"validation_{name}_blind_accuracy")
-        chance = "" if blind is None else f"{100 * blind:.1f} %  (always the same)"
-        share = f"{100 * score.accuracy(name):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
-        rows.append((f"{name}: share right (95 % interval)", share, chance))
-    rows.append(("tokens read, tokens/s", f"{figures['tokens']:,}, {figures['tokens_per_second']:,.0f}", ""))
-    rows.append(("padding, peak memory", f"{figures['padding_share']:.1%}, {figures['peak_memory_gib']:.2f} GiB", ""))
-    print("\n" + table(rows) + f"\n\nmodel    {folder / 'model'}\ncurves   {folder / 'curves.png'}")
-    (folder / "results.json").write_text(json.dumps(figures, indent=1))
-    return figures
+    return figures, rows
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -1,6 +1,7 @@
 """Pictures as a model wants them: the pixels that its own image processor makes, whatever came."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -86,13 +87,31 @@ def test_other_modes_become_eight_bits_and_say_so(grey, colour):
     assert fractions.pixels.max() == 255
 
 
-def test_a_picture_lies_as_its_camera_was_held(colour):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_lies_as_its_camera_was_held(kind, colour):
     image = Image.fromarray(np.zeros((8, 6, 3), np.uint8))
     exif = image.getexif()
     exif[0x0112] = 6  # turn by 90 degrees
     file = io.BytesIO()
-    image.save(file, "JPEG", exif=exif)
+    image.save(file, kind, exif=exif)
     assert not colour(file.getvalue(), True).notes  # 8 x 6 as it lies, 6 x 8 as it is seen
+
+
+def test_frames_that_are_not_read_are_told_and_no_file_stays_open(grey, tmp_path, recwarn):
+    frames = [Image.new("L", (8, 6), value) for value in (10, 20, 30)]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    found = grey(str(tmp_path / "moves.gif"), True)
+    assert found.notes == ("of 3 frames the first is read",)
+    assert set(found.pixels.ravel()) == {10}
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
+
+
+def test_eight_bits_may_lie_in_thirty_two(grey):
+    """As numpy counts and the Hub then keeps them; a third of white is not to become black."""
+    found = grey(encoded(Image.fromarray(np.full((6, 8), 85, np.int32)), "TIFF"), True)
+    assert (set(found.pixels.ravel()), found.notes) == ({85}, ("32 bits became 8",))
+    dark = b"P5 8 6 65535\n" + np.full((6, 8), 255, ">u2").tobytes()
+    assert set(grey(dark, True).pixels.ravel()) == {0}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +141,7 @@ def test_models_of_two_channels_are_refused():
 
 
 def test_any_size_will_do_but_only_one():
-    form = PictureForm(ViTImageProcessorPil(do_resize=False), 1)
+    form = PictureForm(ViTImageProcessorPil(do_resize=False, do_normalize=False), 1)
     read = form.reader("image")
     assert read(Image.new("L", (5, 4)), True).pixels.shape == (1, 4, 5)
     with pytest.raises(ValueError, match=r"pictures of one size were wanted.* 5 x 4 .* but 4 x 4 came"):
@@ -140,6 +159,17 @@ def test_many_pictures_lie_in_a_file_that_has_no_name(monkeypatch, tmp_path):
         np.testing.assert_array_equal(found, picture)
     assert sum(isinstance(found, np.memmap) for found in kept) == 5  # all but two blocks
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="of Linux and its like")
+def test_room_is_there_before_it_is_written_to(monkeypatch, tmp_path):
+    """Else a full disk kills the process (SIGBUS) in place of a sentence."""
+    monkeypatch.setenv("SELFSUP_CACHE", str(tmp_path))
+    asked = []
+    monkeypatch.setattr("os.posix_fallocate", lambda _, start, length: asked.append((start, length)))
+    monkeypatch.setattr("selfsup.data.images.BLOCK", 96)
+    assert isinstance(Shelves(memory=0).keep(noise(1, 6, 8)), np.memmap)
+    assert asked == [(0, 96)]
 
 
 def test_two_pictures_are_told_apart_by_their_pixels(grey):
@@ -187,6 +217,40 @@ def test_bad_pictures_of_a_folder_are_named(folder):
     Image.new("L", (8, 6)).save(folder / "train" / "stray.png")
     with pytest.raises(ValueError, match=r"stray\.png: a label was wanted"):
         read_folder(folder)
+
+
+def test_links_to_folders_are_followed_and_lead_nowhere_twice(folder):
+    (folder / "elsewhere" / "owl").mkdir(parents=True)
+    Image.new("L", (8, 6)).save(folder / "elsewhere" / "owl" / "0.png")
+    (folder / "train" / "owl").symlink_to(folder / "elsewhere" / "owl")
+    (folder / "train" / "loop").symlink_to(folder / "train")
+    (folder / "train" / "gone.png").symlink_to("nowhere")
+    assert [example["label"] for example in read_folder(folder).examples] == ["cat"] * 3 + ["dog"] * 3 + ["owl"]
+
+
+def test_two_folders_of_one_name_are_no_class(folder):
+    for label in ("cat", "dog"):
+        (folder / "train" / label / "new").mkdir()
+        Image.new("L", (8, 6)).save(folder / "train" / label / "new" / "0.png")
+    with pytest.raises(ValueError, match=r"cat/new and dog/new in .*train both are called new: put the pictures"):
+        read_folder(folder)
+    form = PictureForm(plain_processor(6, 8), 1)
+    assert len(read_table(str(folder), {}, roles=("image",), form=form)) == 8  # nobody asked for labels
+
+
+def test_tables_that_are_hidden_make_no_table_of_a_folder(folder):
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "old.csv").write_text("a,b")
+    assert len(read_folder(folder)) == 6
+
+
+def test_a_picture_that_changes_changes_the_fingerprint(folder):
+    """Also where its file keeps its length, as those without compression do."""
+    before = find_table(str(folder), split="train").fingerprint
+    assert find_table(str(folder), split="train").fingerprint == before
+    path = folder / "train" / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert find_table(str(folder), split="train").fingerprint != before
 
 
 def test_empty_folders_are_refused(tmp_path):

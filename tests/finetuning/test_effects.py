@@ -2,19 +2,24 @@
 
 import json
 import random
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from numpy.random import default_rng
 
 from selfsup.examples import DataChoice
 from selfsup.finetuning import writing_effects
+from selfsup.finetuning.beginning import begin
 from selfsup.finetuning.effects import Arm, Effect, run_effect, steps_to
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.metrics import Bleu
 from selfsup.models.encoder_decoder_config import TextEncoderDecoderConfig
 from selfsup.objectives import SequenceReward, SequenceToSequence
-from selfsup.task import Task
+from selfsup.task import Task, load_task
+
+TASKS = Path(__file__).parents[2] / "tasks"
 
 
 def test_steps_to_a_level_by_hand():
@@ -26,10 +31,11 @@ def test_steps_to_a_level_by_hand():
 
 
 def test_names_are_different_and_the_same_again():
-    names = writing_effects.made_up_names(300, rng=default_rng(0))
+    syllables = writing_effects.SYLLABLES[::2]
+    names = writing_effects.made_up_names(300, syllables, rng=default_rng(0))
     assert len(set(names)) == 300
     assert all(name.isalpha() and name.istitle() for name in names)
-    assert names == writing_effects.made_up_names(300, rng=default_rng(0))
+    assert names == writing_effects.made_up_names(300, syllables, rng=default_rng(0))
 
 
 def test_a_name_stands_for_the_person_on_both_sides_and_others_are_left_out():
@@ -59,7 +65,7 @@ def test_names_to_score_on_are_never_learnt_from(tmp_path):
 
 def test_the_arms_of_copying_are_of_one_size():
     config = writing_effects.SHAPE
-    gate = 2 * config.hidden_size**2 + 2 * config.hidden_size + 1
+    gate = 3 * config.hidden_size**2 + 2 * config.hidden_size + 1
     blocks = config.num_encoder_layers + config.num_decoder_layers
     wider = blocks * 2 * config.hidden_size * writing_effects.GATE_WIDTH
     assert wider == pytest.approx(gate, rel=0.01)
@@ -75,10 +81,11 @@ def effect(tmp_path):
     shape = {"hidden_size": 16, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_attention_heads": 2}
     shape |= {"intermediate_size": 32, "vocab_size": 280, "max_position_embeddings": 16}
     once = FineTuneConfig(epochs=1, batch_size=16, slice_share=0.0)
+    task, choice = Task(SequenceToSequence, (Bleu,), (), name="copies"), DataChoice(name=str(data), held_out="0.2")
     return Effect(
-        Task(SequenceToSequence, (Bleu,), (), name="copies"),
-        DataChoice(name=str(data), held_out="0.2"),
-        TextEncoderDecoderConfig(**shape),
+        task,
+        choice,
+        lambda folder: begin(task, choice, TextEncoderDecoderConfig(**shape), folder),
         once,
         {
             "plain": Arm(SequenceToSequence),
@@ -95,7 +102,7 @@ def test_arms_are_trained_measured_and_not_made_again(effect, tmp_path, accelera
     found = run()
     assert json.loads((tmp_path / "out" / "effect.json").read_text())["parameters"] == found["parameters"]
     assert (tmp_path / "out" / "effect.png").stat().st_size > 5_000
-    assert found["parameters"]["gated"] - found["parameters"]["plain"] == 2 * 16**2 + 2 * 16 + 1
+    assert found["parameters"]["gated"] - found["parameters"]["plain"] == 3 * 16**2 + 2 * 16 + 1
     assert found["parameters"]["plain, beams"] == found["parameters"]["plain"]
     assert set(found["differences"]["BLEU"]) == {"gated", "plain, beams", "rewarded"}
     assert [len(found["minutes"][arm]) for arm in effect.arms] == [2, 2, 0, 2]
@@ -107,3 +114,12 @@ def test_arms_are_trained_measured_and_not_made_again(effect, tmp_path, accelera
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.json") if path.stem != "effect"}
     assert run()["figures"] == found["figures"]
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, accelerator):
+    splitting = load_task("sentence_split", TASKS)
+    whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
+    name = "no places, guided"
+    short = replace(whole, begin=effect.begin, tune=effect.tune, arms={name: whole.arms[name]}, watched=None)
+    found = run_effect(short, tmp_path / "out", seeds=[0], accelerator=accelerator)
+    assert 0 <= found["figures"]["copies aligned"][name][0] <= 1

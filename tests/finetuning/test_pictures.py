@@ -33,6 +33,7 @@ from selfsup.training.processors import fingerprint, plain_processor
 
 ROOT = Path(__file__).parents[2]
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 4}
+SWIN = {"embed_dim": 8, "depths": [1], "num_heads": [1], "patch_size": 4}  # whose windows are larger than the picture
 TASK = Task(ImageClassification, (Accuracy,), (DataSet("none", {"image": "image", "label": "label"}),), name="shades")
 
 
@@ -140,6 +141,8 @@ def test_a_shape_that_fits_the_pictures(shades, tmp_path):
             "patches that fit into pictures of 8 x 8 pixels are wanted, but patch_size is 3",
         ),
         ("vit", {"hiden_size": 3}, "--fields names hiden_size"),
+        ("bert", {}, "a kind of model that takes pictures is wanted, such as vit or resnet, but 'bert' came"),
+        ("swin", SWIN, r"reads pictures of 8 x 8 pixels is wanted, but swin .* does not \(.*\): name others"),
         ("hedgehog", {}, "a kind of model is wanted, such as vit or resnet, but 'hedgehog' came"),
     ):
         with pytest.raises(ValueError, match=said):

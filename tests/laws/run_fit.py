@@ -399,7 +399,7 @@ def forbid_pickle() -> None:
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {"pretrain": pretrain, "score": score, "duel": duel}
-JOBS |= importlib.import_module("run_fine_tune").JOBS
+JOBS |= importlib.import_module("run_fine_tune").JOBS | importlib.import_module("run_pictures").JOBS
 
 
 def work(order: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ RECIPES = sorted((ROOT / "scripts" / "recipes").glob("*.yaml"))
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
 DRAWING = {"bench_learning", "diagnose"} | {path.stem for path in SCRIPTS if path.stem.startswith("show_")}
 # What a model may import, so that its files open at people's who lack this package.
-HUB = {"torch", "transformers", "huggingface_hub", "dataclasses", "typing", "collections", "math"}
+HUB = {"torch", "transformers", "huggingface_hub", "dataclasses", "typing", "collections", "math", "warnings"}
 
 
 def called(path):

@@ -62,7 +62,7 @@ def test_receptive_field_is_what_gradients_say(shape):
         model.get_submodule(field.name).register_forward_hook(
             lambda _, __, out, name=field.name: seen.update({name: out})
         )
-    pixels = (torch.rand(1, 1, 25, 25) + 0.1).double().requires_grad_()
+    pixels = (torch.rand(1, 1, 25, 25) * 0.9 + 0.1).double().requires_grad_()
     model(pixels)
     for field in receptive_field(config):
         assert seen[field.name].shape[-1] == field.units
@@ -176,6 +176,9 @@ class TestBackbone:
         ({"image_size": 0}, "image_size and num_channels must be at least 1"),
         ({"pixel_mean": (0.1, 0.2)}, "pixel_mean must be one number, or one for each of 1 channels, but 2 came"),
         ({"pixel_std": 0.0}, "pixel_std must be above 0"),
+        ({"norm_groups": 0}, "norm_groups must be at least 1 .* but 0 and"),
+        ({"norm_momentum": 2.0}, "norm_momentum above 0 and at most 1, but 4 and 2.0 came"),
+        ({"normalisation": "instance", "image_size": 2}, r'"instance" needs two places .* stages.1.layers.0 has one'),
         ({"normalisation": "group", "norm_groups": 3}, r"norm_groups must divide .* 3 does not divide all of \[4, 8\]"),
     ],
 )
@@ -194,7 +197,7 @@ def test_wrong_types_are_refused(fields):
     ("pixels", "said"),
     [
         (torch.rand(12, 12), r"must be \(batch, 1, 12, 12\), but \(12, 12\) came"),
-        (torch.rand(2, 3, 12, 12), r"\(2, 3, 12, 12\) came: convert the pictures, or .* num_channels=3"),
+        (torch.rand(2, 2, 12, 12), r"\(2, 2, 12, 12\) came: convert the pictures, or .* num_channels=2"),
         (torch.rand(2, 1, 10, 12), r"resize the pictures to 12 x 12"),
         (torch.zeros(2, 1, 12, 12, dtype=torch.uint8), r"floating-point numbers in \[0, 1\], but torch.uint8 came"),
     ],

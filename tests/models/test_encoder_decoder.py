@@ -179,7 +179,7 @@ def test_the_copy_gate_by_hand():
         for part in gate.parameters():
             part.zero_()
         gate.query.weight.copy_(torch.eye(4))
-        gate.key.weight.copy_(torch.eye(4))
+        gate.key.weight[:, :4] = torch.eye(4)  # what stands there; nothing of what stands before
     hidden = torch.tensor([[[2.0, 0.0, 0.0, 0.0]]])
     source = torch.tensor([[[torch.log(torch.tensor(3.0)), 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]]])
     found = gate(hidden, source, torch.tensor([[2, 3, 1]]), torch.tensor([[1, 1, 0]]), lambda one: torch.zeros(1, 1, 4))
@@ -187,6 +187,22 @@ def test_the_copy_gate_by_hand():
     torch.testing.assert_close(found[0, 0].exp(), expected)
     found[0, 0, 0].backward()  # a token that is not in the source: no nan
     assert all(torch.isfinite(part.grad).all() for part in gate.parameters() if part.grad is not None)
+
+
+def test_the_next_piece_is_found_behind_the_one_that_was_copied():
+    gate = CopyGate(TextEncoderDecoderConfig(vocab_size=4, hidden_size=4, num_attention_heads=2))
+    with torch.no_grad():
+        for part in gate.parameters():
+            part.zero_()
+        gate.query.weight.copy_(torch.eye(4))
+        gate.key.weight[:, 4:] = 20 * torch.eye(4)
+    source, nothing = torch.eye(4)[None, [0, 1, 2]], lambda one: torch.zeros(*one.shape[:-1], 4)
+    found = gate(source, source, torch.tensor([[1, 2, 3]]), None, nothing).exp()
+    torch.testing.assert_close(found[0, 0], torch.tensor([1.0, 1.0, 5.0, 1.0]) / 8, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[0, 1], torch.tensor([1.0, 1.0, 1.0, 5.0]) / 8, atol=1e-3, rtol=0)
+    padded, mask = torch.cat([torch.ones(1, 1, 4), source], dim=1), torch.tensor([[0, 1, 1, 1]])
+    of_padded = gate(source, padded, torch.tensor([[0, 1, 2, 3]]), mask, nothing).exp()
+    torch.testing.assert_close(of_padded, found)  # what stands before the first token is nothing, padded or not
 
 
 def test_what_is_copied_twice_adds_up(source, target):

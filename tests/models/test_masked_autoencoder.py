@@ -145,3 +145,5 @@ def test_masks_that_no_batch_can_have_are_refused(pictures, hidden):
         made()(pictures, hidden=hidden[:2])
     with pytest.raises(ValueError, match="decoder_hidden_size must be a multiple of 3 with 3 heads"):
         MaskedAutoencoderConfig(**SMALL, decoder_num_attention_heads=3)
+    with pytest.raises(ValueError, match="decoder_intermediate_size at least 1, but 2 and 0 came"):
+        MaskedAutoencoderConfig(**SMALL, decoder_intermediate_size=0)

@@ -82,6 +82,15 @@ def test_a_rectangle_is_painted_over():
     assert torch.equal(found[2], PICTURES[2])
 
 
+@pytest.mark.parametrize("sides", [(8, 8), (3, 20)])
+def test_a_rectangle_has_a_pixel_at_least(sides):
+    """So the share that is painted over is the share that was asked for, in small pictures too."""
+    pictures = torch.arange(1.0, 1 + sides[0] * sides[1]).pow(2).view(1, 1, *sides).expand(400, -1, -1, -1)
+    drawn = torch.rand(400, len(DRAWN), generator=torch.Generator().manual_seed(0))
+    found = Augmentation(erase=0.4, erase_side=0.3).alter(pictures, drawn)
+    assert torch.equal((found != pictures).flatten(1).any(dim=1), drawn[:, DRAWN["erase"]] < 0.4)
+
+
 def test_brightness_and_contrast():
     half = PICTURES / 4 + 0.3
     found = Augmentation(brightness=0.1).alter(half, chances(brightness=1.0))
@@ -102,7 +111,16 @@ def test_a_picture_is_altered_the_same_in_any_batch():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"scale": (0.0, 1.0)}, {"scale": (1.2, 1.0)}, {"flip": 1.5}, {"crop": 0.0}, {"rotate": 200.0}]
+    "wrong",
+    [
+        {"scale": (0.0, 1.0)},
+        {"scale": (1.0,)},
+        {"scale": (1.0, float("inf"))},
+        {"scale": (1.2, 1.0)},
+        {"flip": 1.5},
+        {"crop": 0.0},
+        {"rotate": 200.0},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="but"):

@@ -36,6 +36,12 @@ def test_the_loss_by_hand():
     assert objective.hits({"logits": same}, {}, "model")["view"] == 6
 
 
+def test_views_that_are_alike_are_no_question():
+    with pytest.raises(ValueError, match="are to differ, but the augmentation that came alters nothing"):
+        Contrastive(Augmentation())
+    assert not Contrastive().augmentation.keeps
+
+
 def test_views_are_two_draws_of_the_same_picture(tiny_picture_config):
     objective = Contrastive(Augmentation(flip=0.5, brightness=0.5))
     objective.bind(plain_processor(8, 8), tiny_picture_config)

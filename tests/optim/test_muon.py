@@ -42,10 +42,10 @@ def test_singular_values_come_near_one():
     torch.manual_seed(1)
     for shape in ((8, 8), (16, 4), (4, 16)):
         u, s, v = torch.linalg.svd(torch.randn(*shape, dtype=torch.float64), full_matrices=False)
-        found = torch.linalg.svdvals(orthogonalise((u * s.clamp(min=0.05)) @ v))
+        found = torch.linalg.svdvals(orthogonalise(((u * s.clamp(min=0.05)) @ v)[None]))
         assert found.min() > 0.6
         assert found.max() < 1.3
-    assert not orthogonalise(torch.zeros(3, 2)).any()
+    assert not orthogonalise(torch.zeros(1, 3, 2)).any()
 
 
 def test_a_convolution_moves_as_the_matrix_of_its_outputs():
@@ -59,6 +59,25 @@ def test_a_convolution_moves_as_the_matrix_of_its_outputs():
         for optimizer in optimizers:
             optimizer.step()
     torch.testing.assert_close(kernel.flatten(1), matrix)
+
+
+def test_many_matrices_at_once_move_as_each_alone(monkeypatch):
+    torch.manual_seed(0)
+    shapes = [(4, 6), (6, 4), (4, 6), (12, 6), (4, 6), (4, 2, 3)]
+    alone = [nn.Parameter(torch.randn(*shape)) for shape in shapes]
+    together = [nn.Parameter(weight.detach().clone()) for weight in alone]
+    for one, other in zip(alone, together, strict=True):
+        one.grad = torch.randn_like(one)
+        other.grad = one.grad.clone()
+    parts = [3 if shape[0] == 12 else 1 for shape in shapes]
+    for weight, count in zip(alone, parts, strict=True):
+        Muon([{"params": [weight], "parts": count}], lr=0.1).step()
+    monkeypatch.setattr("selfsup.optim.muon.TOGETHER", 3 * 24)  # of six matrices alike, first three and then the others
+    threes = [weight for weight, count in zip(together, parts, strict=True) if count == 3]
+    ones = [weight for weight, count in zip(together, parts, strict=True) if count == 1]
+    Muon([{"params": threes, "parts": 3}, {"params": ones, "parts": 1}], lr=0.1).step()
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_parts_move_apart():

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from transformers import ViTConfig, ViTModel
 
+from selfsup.models.convnet import ConvNetModel
+from selfsup.models.convnet_config import ConvNetConfig
 from selfsup.models.text_encoder import TextEncoderForPreTraining
 from selfsup.optim.optimizers import OptimConfig, build_optimizer, decay_groups
 
@@ -54,6 +57,15 @@ def test_decay_shrinks_matrices_alone():
     for name, parameter in model.named_parameters():
         wanted = 1 - 0.03 * 0.07 if name == "2.weight" else 1.0
         assert parameter.flatten().tolist() == pytest.approx([wanted] * parameter.numel()), name
+
+
+def test_of_pictures_convolutions_decay_and_lengths_and_places_do_not():
+    net = ConvNetModel(ConvNetConfig(num_channels=3, channels=(4, 8), stage_depths=(1, 1), normalisation="weight"))
+    vit = ViTModel(ViTConfig(image_size=8, patch_size=4, hidden_size=8, num_hidden_layers=0, num_attention_heads=1))
+    for model, kept in ((net, ("original0", "bias")), (vit, ("bias", "norm", "cls_token", "position_embeddings"))):
+        decays = {id(weight) for weight in decay_groups(model, 0.1)[0]["params"]}
+        for name, weight in model.named_parameters():
+            assert (id(weight) in decays) != any(part in name for part in kept), name
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -129,7 +129,7 @@ def test_what_a_run_did_not_log_stays_empty(tmp_path):
         ({}, "steps", "at least one run"),
         ({"mine": [{"step": 0, "validation_loss": 1.0}]}, "steps", "the log of mine holds no training loss"),
         ({"mine": [{"step": 1, "tokens_loss": 1.0}]}, "tokens", "mine: no line tells tokens"),
-        ({"mine": [{"step": 1, "tokens_loss": 1.0}]}, "days", "tokens, seconds, steps, but days"),
+        ({"mine": [{"step": 1, "tokens_loss": 1.0}]}, "days", "tokens, pictures, seconds, steps, but days"),
     ],
 )
 def test_wrong_runs_are_named(tmp_path, runs, against, message):
