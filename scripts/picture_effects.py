@@ -12,8 +12,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 def main(
     effect: Literal["normalising", "largest_rates", "altering"], output: Path, data: DataChoice = DataChoice(),
-    task: str = "clothes", seeds: int = 3, epochs: int | None = None, data_root: Path | None = None,
-    arguments: str = "",
+    task: str = "clothes", seeds: int = 3, epochs: int | None = None, arms: list[str] | None = None,
+    data_root: Path | None = None, arguments: str = "",
 ) -> None:  # fmt: skip
     """Train all ways with every seed, score each on the held-out split; goes on where it was stopped.
 
@@ -25,6 +25,7 @@ def main(
         task: of pictures with labels.
         seeds: repetitions, 0, 1, 2 …
         epochs: in place of those of the effect; largest_rates has one.
+        arms: of the effect, by name, if not all; the differences are to the first.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
     """
     import json
@@ -49,6 +50,8 @@ def main(
             name: replace(arm, tune=arm.tune and replace(arm.tune, epochs=epochs)) for name, arm in asked.arms.items()
         }
         asked = replace(asked, tune=replace(asked.tune, epochs=epochs), arms=arms)
+    if arms:
+        asked = replace(asked, arms=asked.some(arms))
     run_effect(asked, output, seeds=all_seeds, accelerator=accelerator, data_root=data_root)
 
 

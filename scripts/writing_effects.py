@@ -12,7 +12,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 def main(
     effect: Literal["copying", "guiding", "learning"], output: Path, data: DataChoice = DataChoice(),
-    seeds: int = 3, epochs: int | None = None, data_root: Path | None = None, arguments: str = "",
+    seeds: int = 3, epochs: int | None = None, arms: list[str] | None = None, data_root: Path | None = None,
+    arguments: str = "",
 ) -> None:  # fmt: skip
     """Train all ways with every seed, score each on the held-out split; goes on where it was stopped.
 
@@ -23,6 +24,7 @@ def main(
         data: which data, as for finetune.py.
         seeds: repetitions, 0, 1, 2 …
         epochs: of fresh models, where they are not those of the effect.
+        arms: of the effect, by name, if not all; the differences are to the first.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
     """
     from dataclasses import replace
@@ -36,6 +38,8 @@ def main(
     asked = make(load_task(task, TASKS), data, output, data_root)
     if epochs:
         asked = replace(asked, tune=replace(asked.tune, epochs=epochs))
+    if arms:
+        asked = replace(asked, arms=asked.some(arms))
     run_effect(asked, output, seeds=repetitions(seeds), accelerator=accelerator, data_root=data_root)
 
 

@@ -62,6 +62,17 @@ class Effect:
     measures: Mapping[str, Callable[[int], Task]]
     watched: tuple[str, float] | None = None
 
+    def some(self, names: Sequence[str]) -> dict[str, Arm]:
+        """The arms of these names, in their order, and those that they go on from.
+
+        Raises:
+            ValueError: there is no arm of a name.
+        """
+        if strange := [name for name in names if name not in self.arms]:
+            raise ValueError(f"arms named {', '.join(self.arms)} are there, but {', '.join(strange)} came: name others")
+        wanted = {*names, *(start for name in names if (start := self.arms[name].start))}
+        return {name: arm for name, arm in self.arms.items() if name in wanted}
+
 
 def run_effect(
     effect: Effect, folder: Path, *, seeds: Sequence[int], accelerator: Accelerator, data_root: Path | None = None

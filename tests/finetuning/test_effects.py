@@ -116,6 +116,12 @@ def test_arms_are_trained_measured_and_not_made_again(effect, tmp_path, accelera
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_some_arms_come_with_those_that_they_go_on_from(effect):
+    assert list(effect.some(["rewarded", "gated"])) == ["plain", "gated", "rewarded"]
+    with pytest.raises(ValueError, match="arms named plain, gated, plain, beams, rewarded are there, but gate came"):
+        effect.some(["gate"])
+
+
 def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, accelerator):
     splitting = load_task("sentence_split", TASKS)
     whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
