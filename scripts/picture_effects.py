@@ -39,19 +39,18 @@ def main(
     accelerator = start(output, arguments, seed=0, resume=True)
     chosen, all_seeds = load_task(task, TASKS), repetitions(seeds)
     if effect == "largest_rates":
+        if arms or epochs:
+            raise ValueError("largest_rates has no arms, and one epoch: leave out --arms and --epochs")
         found = effects.largest_rates(chosen, data, output, seeds=all_seeds, accelerator=accelerator,
                                       data_root=data_root)  # fmt: skip
         accelerator.print(f"\n{table(effects.told(found))}")
         (output / "rates.json").write_text(json.dumps(found, indent=1))
         return
     asked = effects.EFFECTS[effect](chosen, data, data_root)
-    if epochs:
-        arms = {
-            name: replace(arm, tune=arm.tune and replace(arm.tune, epochs=epochs)) for name, arm in asked.arms.items()
-        }
-        asked = replace(asked, tune=replace(asked.tune, epochs=epochs), arms=arms)
     if arms:
         asked = replace(asked, arms=asked.some(arms))
+    if epochs:
+        asked = asked.lasting(epochs)
     run_effect(asked, output, seeds=all_seeds, accelerator=accelerator, data_root=data_root)
 
 

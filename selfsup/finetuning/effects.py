@@ -73,6 +73,13 @@ class Effect:
         wanted = {*names, *(start for name in names if (start := self.arms[name].start))}
         return {name: arm for name, arm in self.arms.items() if name in wanted}
 
+    def lasting(self, epochs: int) -> "Effect":
+        """The same with so many epochs for every arm, whether it learns as all do or in its own way."""
+        arms = {
+            name: replace(arm, tune=arm.tune and replace(arm.tune, epochs=epochs)) for name, arm in self.arms.items()
+        }
+        return replace(self, tune=replace(self.tune, epochs=epochs), arms=arms)
+
 
 def run_effect(
     effect: Effect, folder: Path, *, seeds: Sequence[int], accelerator: Accelerator, data_root: Path | None = None

@@ -1,7 +1,9 @@
 """Small networks of pictures that differ in one thing; statistics of the batch, altered pictures, rates that rise."""
 
 import math
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,3 +106,15 @@ def test_rates_rise_until_little_is_right_or_a_loss_is_not_finite(shades, once, 
     assert found == {"batch": [4e-3], "none": [1e-3]}
     assert asked == list(right)  # and no rate above
     assert picture_effects.told(found)[1] == ("batch", "0.004", "0.004")
+
+
+def test_the_command_trains_the_arms_that_are_named_for_the_epochs_that_are_named(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("selfsup.finetuning.effects.run_effect", lambda effect, *rest, **options: asked.append(effect))
+    script = Path(__file__).parents[2] / "scripts" / "picture_effects.py"
+    main = runpy.run_path(str(script))["main"]
+    main("normalising", tmp_path / "some", arms=["none, 0.01", "batch, 0.01"], epochs=2)
+    (effect,) = asked
+    assert {name: arm.tune.epochs for name, arm in effect.arms.items()} == {"batch, 0.01": 2, "none, 0.01": 2}
+    with pytest.raises(ValueError, match="leave out --arms"):
+        main("largest_rates", tmp_path / "rates", arms=["none, 0.01"])
