@@ -24,6 +24,7 @@ from selfsup.finetuning.slices import draw_share
 from selfsup.finetuning.trial import repetitions, run_trial
 from selfsup.objectives.objective import accepted_fields, text_rng
 from selfsup.task import Task
+from selfsup.training.processors import sees
 from selfsup.training.summary import table
 
 TRAINED, FRESH, PIXELS = "trained", "fresh weights", "pixels"
@@ -88,9 +89,15 @@ def check_probed(task: Task, learner: Learner, config: ProbeConfig) -> Task:
     Raises:
         ValueError: the task does not fit, or everything is to be fine-tuned where the model has no such head.
     """
-    asked = without_head(task)
+    asked, shape = without_head(task), config_of(learner, ())
+    read, wanted = (("pictures" if it else "text") for it in (sees(shape), "image" in asked.objective().roles))
+    if read != wanted:
+        raise ValueError(
+            f"a model that reads {wanted} is wanted for {task.name}, but this one ({shape.model_type}) reads "
+            f"{read}: name another task or model"
+        )
     if FULL in config.kinds:
-        accepted_fields(task.objective().auto_class, config_of(learner, ()))
+        accepted_fields(task.objective().auto_class, shape)
     return asked
 
 

@@ -19,7 +19,7 @@ from selfsup.finetuning.probing import FRESH, PIXELS, TRAINED, ProbeConfig, chec
 from selfsup.metrics import Accuracy
 from selfsup.models.convnet import ConvNetModel
 from selfsup.models.convnet_config import ConvNetConfig
-from selfsup.objectives import ImageClassification, Rotation
+from selfsup.objectives import Classification, ImageClassification, Rotation
 from selfsup.objectives.supervised import Supervised
 from selfsup.task import Task
 from selfsup.training.processors import plain_processor
@@ -221,8 +221,14 @@ def test_what_cannot_be_probed_is_refused(arms, tiny_pair_config, tiny_tokenizer
     several = Task(partial(ImageClassification, multi_label=True), (Accuracy,), (), name="several")
     with pytest.raises(ValueError, match="a task with one label for each example is wanted"):
         without_head(several)
+    blind = Learner(tiny_pair_config, tiny_tokenizer)
+    with pytest.raises(ValueError, match=r"a model that reads pictures is wanted for sides, but .* reads text"):
+        check_probed(TASK, blind, ProbeConfig())
+    words = Task(Classification, (Accuracy,), (), name="words")
+    with pytest.raises(ValueError, match=r"a model that reads text is wanted for words, but .* reads pictures"):
+        check_probed(words, arms[TRAINED], ProbeConfig())
     with pytest.raises(ValueError, match="this one is an encoder-decoder"):
-        open_body(Learner(tiny_pair_config, tiny_tokenizer))
+        open_body(blind)
     nothing = Material("sides", without_head(TASK), pictures(4), [], ("left", "right"))
     with pytest.raises(ValueError, match="none are held out"):
         probe(arms, TASK, nothing, ProbeConfig(), tmp_path, accelerator=accelerator)
