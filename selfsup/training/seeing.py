@@ -13,11 +13,14 @@ from selfsup.data.album import Look, PictureDataConfig, called, first_look, open
 from selfsup.objectives.pictures import Sight
 from selfsup.objectives.supervised import Supervised
 from selfsup.optim.optimizers import OptimConfig
+from selfsup.training.batches import Share
 from selfsup.training.command import start
 from selfsup.training.export import HubConfig, exported, open_processor, opening
 from selfsup.training.loop import TrainConfig
 from selfsup.training.pretraining import learn
 from selfsup.training.processors import Processor, plain_processor, sees
+
+LARGEST = 512  # pixels of a side that a fresh model takes over from the pictures; photos would fill any memory
 
 
 def pretrain_pictures(
@@ -68,6 +71,11 @@ def pretrain_pictures(
     config = acquainted(config, objective)
     form = objective.form(processor, config)  # refuses a model without the head
     plan, held_out = open_albums(corpus, data, form, seed=train.seed, data_root=data_root, say=accelerator.print)
+    if not objective.additive and min(held_out.size, train.eval_rows) < 2:
+        raise ValueError(
+            f"{type(objective).__name__} compares pictures, so that two or more to score on are wanted, but one came: "
+            "raise --data.validation_share or --train.eval_rows, or give more pictures"
+        )
     torch.manual_seed(train.seed)
     model = build_seeing_model(objective, config, init_from, trust_remote_code=trust_remote_code)
     objective.bind(processor, model.config)
@@ -83,8 +91,14 @@ def shape_for(look: Look, kind: str, fields: Mapping[str, Any]) -> tuple[PreTrai
         kind: of the model, as transformers calls it (`model_type`): vit, resnet, convnextv2 …
         fields: of its configuration.
     Raises:
-        ValueError: there is no such kind or field, or the model does not read such pictures.
+        ValueError: there is no such kind or field, the pictures are large and no size is named, or the model does not
+            read such pictures.
     """
+    if max(look.height, look.width) > LARGEST and "image_size" not in fields:
+        raise ValueError(
+            f"a size to which all pictures are brought is wanted where they are large, but the first has {look.width} "
+            f"x {look.height} pixels and --fields has no image_size: name one, such as '{{image_size: 128}}'"
+        )
     config = fresh_config(kind, {"num_channels": look.channels} | dict(fields), side=max(look.height, look.width))
     side = getattr(config, "image_size", None) or (look.height, look.width)
     height, width = (side, side) if isinstance(side, int) else side
@@ -103,7 +117,7 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
 
     Args:
         kind: as transformers calls it.
-        fields: of it.
+        fields: of it; `image_size` is kept by kinds that read any size, too.
         side: of the pictures, where the configuration has a size and `fields` names none.
     Raises:
         ValueError: there is no such kind or field, or the kind takes no pictures.
@@ -114,7 +128,7 @@ def fresh_config(kind: str, fields: Mapping[str, Any], *, side: int) -> PreTrain
         raise ValueError(f"a kind of model is wanted, such as vit or resnet, but {kind!r} came: none has it") from error
     if not sees(usual):
         raise ValueError(f"a kind of model that takes pictures is wanted, such as vit or resnet, but {kind!r} came")
-    if unknown := [name for name in fields if not hasattr(usual, name)]:
+    if unknown := [name for name in fields if name != "image_size" and not hasattr(usual, name)]:
         raise ValueError(
             f"--fields names {', '.join(unknown)}, but the configuration of {kind} has no such field: it has "
             f"{', '.join(sorted(usual.to_dict()))}"
@@ -197,9 +211,10 @@ def _check_objective(objective: Sight, data: PictureDataConfig, train: TrainConf
             f"{type(objective).__name__} learns from labels, which are not read here: choose MaskedAutoencoding, "
             "MaskedPatches, Contrastive or Rotation, or learn from labels with finetune.py"
         )
-    fewest = min([*(stage.batch_size for stage in data.all_stages()), train.micro_batch_size or 2])
+    share = Share(micro_batch_size=train.micro_batch_size)
+    fewest = min(len(part) for stage in data.all_stages() for part in share.of(range(stage.batch_size)))
     if not objective.additive and fewest < 2:
         raise ValueError(
             f"{type(objective).__name__} compares pictures of a batch, so that two or more are wanted at once, but "
-            "batch_size or micro_batch_size is 1: raise it"
+            "with this batch_size and micro_batch_size one comes alone: raise them"
         )

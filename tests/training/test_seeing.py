@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessorPil
 
-from selfsup.data.album import PictureDataConfig
+from selfsup.data.album import Look, PictureDataConfig
 from selfsup.finetuning.learner import build_learner, open_learner
 from selfsup.models.masked_autoencoder_config import MaskedAutoencoderConfig
 from selfsup.objectives import Contrastive, ImageClassification, MaskedAutoencoding, MaskedPatches, Rotation
@@ -25,7 +25,7 @@ from selfsup.training.hub import files_to_push
 from selfsup.training.loop import TrainConfig
 from selfsup.training.processors import plain_processor
 from selfsup.training.report import read_metrics
-from selfsup.training.seeing import build_seeing_model, pretrain_pictures
+from selfsup.training.seeing import build_seeing_model, pretrain_pictures, shape_for
 
 ROOT = Path(__file__).parents[2]
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "patch_size": 4}
@@ -145,6 +145,8 @@ def test_what_is_wrong_is_said_before_anything_is_learnt(run, shades, pretrained
         ({"objective": ImageClassification()}, "ImageClassification learns from labels, which are not read here"),
         ({"data": {"batch_size": 17}}, "batch_size is 17 and .* has 16 pictures"),
         ({"data": {"batch_size": 1}}, "Contrastive compares pictures of a batch, so that two or more are wanted"),
+        ({"data": {"batch_size": 5}, "train": {"micro_batch_size": 2}}, "two or more are wanted at once"),  # 1 + 2 + 2
+        ({"data": {"validation_share": 0.05}}, "two or more to score on are wanted, but one came"),
         ({"kind": "bert", "fields": {}}, "a kind of model that takes pictures is wanted, .* but 'bert' came"),
         ({"kind": "hedgehog"}, "a kind of model is wanted, such as vit or resnet, but 'hedgehog' came"),
         ({"case": "masked patches", "fields": {"patch_size": 3}}, "patch_size must divide image_size, 8, but 3 came"),
@@ -155,6 +157,17 @@ def test_what_is_wrong_is_said_before_anything_is_learnt(run, shades, pretrained
     for number, (given, said) in enumerate(wrong):
         with pytest.raises(ValueError, match=said):
             run(**({"output": f"wrong{number}"} | given))
+
+
+def test_photos_want_a_size_which_kinds_that_read_any_size_keep_too():
+    photo = Look(3000, 4000, 3)
+    for kind in ("selfsup_masked_autoencoder", "resnet"):
+        with pytest.raises(ValueError, match=r"the first has 4000 x 3000 pixels and --fields has no image_size"):
+            shape_for(photo, kind, {})
+    sizes = {"embedding_size": 4, "hidden_sizes": [4, 4], "depths": [1, 1]}
+    config, processor = shape_for(photo, "resnet", sizes | {"image_size": 16})
+    assert dict(processor.size) | {"height": 16, "width": 16} == dict(processor.size)
+    assert config.num_channels == 3
 
 
 def test_pictures_of_several_sizes_want_a_processor_that_makes_one(run, shades, tmp_path):
