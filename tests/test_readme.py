@@ -97,10 +97,10 @@ def write_labelled(folder: Path, words: list[str], chance: random.Random) -> Non
     ]
     (folder / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (folder / "my_lines.txt").write_text("".join(pair["source"] + "\n" for pair in pairs[:3]))
-    for number in range(6):
-        (folder / "my_pictures").mkdir(exist_ok=True)
-        pixels = np.full((9, 9), 40 * number, dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "my_pictures" / f"{number}.png")
+    for number in range(20):
+        kind = folder / "my_pictures" / ("dark" if number < 10 else "light")
+        kind.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 9), 12 * number, dtype=np.uint8)).save(kind / f"{number}.png")
     reviews = [{"text": " ".join(chance.choices(words, k=9)), "label": ["bad", "good"][n % 2]} for n in range(60)]
     (folder / "my_reviews.jsonl").write_text("".join(json.dumps(review) + "\n" for review in reviews))
 
