@@ -10,6 +10,7 @@ from selfsup.data.labelled import Table, checked
 from selfsup.examples import DataChoice, read_task
 from selfsup.finetuning.figures import Scorer
 from selfsup.finetuning.learner import Learner, config_of, strange_head
+from selfsup.objectives.contrastive import AXIS
 from selfsup.objectives.objective import Example
 from selfsup.objectives.supervised import Supervised, few
 from selfsup.task import DataSet, Human, Task
@@ -86,7 +87,8 @@ def open_material(
     for line in dict.fromkeys(line for line in lines if line):
         say(line)
     if known := strange_head(learner, objective, labels):
-        say(f"{learner.start} has a head for {few(known)}; here it is {few(labels)}, so the head starts afresh")
+        told = "views" if all(name.startswith(AXIS) for name in known) else few(known)
+        say(f"{learner.start} has a head for {told}; here it is {few(labels)}, so the head starts afresh")
     return Material(task.name, task, train.examples, held_out.examples, labels, read.data.human, read.data)
 
 

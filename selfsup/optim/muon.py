@@ -1,7 +1,7 @@
 """Muon: hidden matrices move by the nearest orthogonal matrix to their momentum, everything else as AdamW moves it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -46,8 +46,18 @@ class Muon(AdamW):
                     )
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every weight that has a gradient; the gradients of Muon's are used up."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Move every weight that has a gradient; the gradients of Muon's are used up.
+
+        Args:
+            closure: called first, to make the gradients.
+        Returns:
+            what it returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         alike: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for weight in group["params"] if group["parts"] else []:
@@ -65,6 +75,7 @@ class Muon(AdamW):
                 for (part, _), move in zip(some, moves, strict=True):
                     part.add_(move.view(part.shape), alpha=-rate * STEP)
         super().step()
+        return loss
 
     def _ahead(self, weight: Tensor) -> Tensor:
         """The gradient where the momentum leads to, as Nesterov has it."""

@@ -129,3 +129,23 @@ def test_a_state_can_be_loaded_and_copied():
         after.load_state_dict(before.state_dict())
         (state,) = after.state.values()
         torch.testing.assert_close(state["momentum"], before.state[weight]["momentum"])
+
+
+def test_a_closure_makes_the_gradients_and_what_has_none_stays():
+    torch.manual_seed(0)
+    matrix, bias, idle = (nn.Parameter(torch.randn(*shape)) for shape in ((3, 2), (3,), (2, 2)))
+    before, twins = idle.detach().clone(), [nn.Parameter(weight.detach().clone()) for weight in (matrix, bias)]
+
+    def squares(weights: list[nn.Parameter]) -> torch.Tensor:
+        loss = torch.stack([weight.square().sum() for weight in weights]).sum()
+        loss.backward()
+        return loss
+
+    asked = Muon([{"params": [matrix, idle], "parts": 1}, {"params": [bias], "parts": 0}], lr=0.1)
+    plain = Muon([{"params": twins[:1], "parts": 1}, {"params": twins[1:], "parts": 0}], lr=0.1)
+    expected = squares(twins)
+    plain.step()
+    assert torch.equal(asked.step(lambda: squares([matrix, bias])), expected)
+    assert torch.equal(matrix, twins[0])
+    assert torch.equal(bias, twins[1])
+    assert torch.equal(idle, before)
