@@ -126,6 +126,9 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
 
 def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
     trust = ", trust_remote_code=True" if "auto_map" in config else ""
+    # The masked autoencoder of transformers hides patches unless it is told not to, pools nothing and has no other head.
+    hides = "mask_ratio" in config
+    shown = ", mask_ratio=0.0" if hides else ""
     auto = "AutoModelForImageClassification" if task == "image-classification" else "AutoModel"
     lines = ["## How to load it", ""]
     if trust:
@@ -140,15 +143,17 @@ def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
         f"from transformers import AutoImageProcessor, {auto}",
         "",
         f'processor = AutoImageProcessor.from_pretrained("{name}")',
-        f'model = {auto}.from_pretrained("{name}"{trust})',
+        f'model = {auto}.from_pretrained("{name}"{trust}{shown})',
         f'picture = Image.open("picture.png").convert("{"L" if config.get("num_channels") == 1 else "RGB"}")',
         'output = model(**processor(picture, return_tensors="pt"))',
         "print(model.config.id2label[int(output.logits.argmax())])"
         if task == "image-classification"
-        else "print(output.pooler_output.shape)",
+        else f"print(output.{'last_hidden_state' if hides else 'pooler_output'}.shape)",
         "```",
         "",
-        f'To teach it labels: `scripts/finetune.py --task TASK --model "{name}" --output runs/tuned` of `selfsup`.',
+        f'To see what it knows: `scripts/probe.py --task TASK --model "{name}" --output runs/probed` of `selfsup`.'
+        if hides
+        else f'To teach it labels: `scripts/finetune.py --task TASK --model "{name}" --output runs/tuned` of `selfsup`.',
     ]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,17 @@ def test_photos_want_a_size_which_kinds_that_read_any_size_keep_too():
     config, processor = shape_for(photo, "resnet", sizes | {"image_size": 16})
     assert dict(processor.size) | {"height": 16, "width": 16} == dict(processor.size)
     assert config.num_channels == 3
+
+
+def test_the_card_of_an_autoencoder_of_transformers_says_what_runs(run, shades):
+    folder = run("masked autoencoder", kind="vit_mae", fields=SHAPE | DECODER) / "model"
+    card = (folder / "README.md").read_text()
+    assert "finetune.py" not in card  # it has no such head
+    python = card[card.index("```python") + 9 : card.index("```", card.index("```python") + 9)]
+    printed: list[Any] = []
+    python = python.replace(re.findall(r'from_pretrained\("(.+?)"', python)[0], str(folder))
+    exec(python.replace("picture.png", str(shades / "03.png")), {"print": printed.append})
+    assert printed == [(1, 5, 16)]  # all four patches, and a class token
 
 
 def test_pictures_of_several_sizes_want_a_processor_that_makes_one(run, shades, tmp_path):
