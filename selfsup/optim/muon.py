@@ -46,7 +46,7 @@ class Muon(AdamW):
                     )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every weight that has a gradient; the gradients of Muon's are used up.
 
         Args:
