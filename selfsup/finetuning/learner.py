@@ -33,7 +33,8 @@ class Learner:
     def fingerprint(self) -> str:
         """Changes with the weights and the configuration, which is all where there are no weights yet."""
         if isinstance(self.start, PreTrainedConfig):
-            shape = {name: value for name, value in self.start.to_dict().items() if name != "transformers_version"}
+            elsewhere = {"transformers_version", "_name_or_path"}  # a shape is the same one wherever it was read
+            shape = {name: value for name, value in self.start.to_dict().items() if name not in elsewhere}
             return blake2b(repr(sorted(shape.items())).encode(), digest_size=8).hexdigest()
         weights = sorted(Path(self.start).glob("*.safetensors"))
         if not weights:

@@ -296,6 +296,12 @@ def test_a_run_is_opened_by_its_model(pretrained, tmp_path):
     assert found.fingerprint() == open_learner(str(pretrained)).fingerprint()
 
 
+def test_a_shape_is_the_same_one_in_another_folder(pretrained, tmp_path):
+    moved = shutil.copytree(pretrained, tmp_path / "moved")
+    one, other = (open_learner(str(folder), scratch=True) for folder in (pretrained, moved))
+    assert one.fingerprint() == other.fingerprint()
+
+
 def test_fields_of_the_configuration_can_be_set_and_wrong_ones_are_named(learner, untrained):
     for one in (learner, untrained):
         model = build_learner(one, Classification(), ("a", "b"), seed=0, fields={"dropout": 0.25})
