@@ -35,7 +35,9 @@ def made(tiny_tokenizer, tiny_pair_config):
         ([5, 6, 7], [5, 6, 7], [0, 1, 2], [3, 3, 3]),
         ([5, 6, 7], [7, 6, 5], [2, 1, 0], [3, 1, 3]),  # found, though not on the diagonal
         ([5, 6, 7], [7, 6, 5], [0, 1, 2], [1, 1, 3]),  # on the diagonal, and so not found
-        ([5, 5, 7], [5, 7], [0, 2], [1, 0, 1]),  # 5 stands twice: only 7 is asked about
+        ([5, 6, 7, 8], [7, 8], [1, 2], [2, 1, 2]),  # looked up just before
+        ([5, 6, 7], [5, 6], [1, 2], [0, 2, 2]),  # just behind is another place
+        ([5, 5, 7], [5, 7], [0, 2], [1, 1, 1]),  # 5 stands twice: only 7 is asked about
         ([5, 6], [6, 6, 9], [1, 1, 0], [0, 0, 0]),
     ],
 )
