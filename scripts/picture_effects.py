@@ -1,4 +1,4 @@
-"""What are normalisation and augmentation worth? Small networks of pictures that differ in one thing."""
+"""What are normalisation, augmentation and optimizers worth? Small networks of pictures that differ in one thing."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,15 +11,16 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 
 def main(
-    effect: Literal["normalising", "largest_rates", "altering"], output: Path, data: DataChoice = DataChoice(),
-    task: str = "clothes", seeds: int = 3, epochs: int | None = None, arms: list[str] | None = None,
-    data_root: Path | None = None, arguments: str = "",
+    effect: Literal["normalising", "largest_rates", "altering", "optimising"], output: Path,
+    data: DataChoice = DataChoice(), task: str = "clothes", seeds: int = 3, epochs: int | None = None,
+    arms: list[str] | None = None, data_root: Path | None = None, arguments: str = "",
 ) -> None:  # fmt: skip
     """Train all ways with every seed, score each on the held-out split; goes on where it was stopped.
 
     Args:
         effect: normalising: eight normalisations at two learning rates; largest_rates: the largest with which each
-            learns; altering: turned, scaled and shifted pictures, to learn from and to score on.
+            learns; altering: turned, scaled and shifted pictures, to learn from and to score on; optimising: AdamW and
+            Muon, and how soon.
         output: folder of all trials; effect.json and effect.png, or rates.json.
         data: which data, as for finetune.py.
         task: of pictures with labels.

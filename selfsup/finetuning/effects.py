@@ -134,6 +134,13 @@ def run_effect(
         found["steps"] = {
             arm: [steps_to(one.curve, *effect.watched) for one in done if one] for arm, done in trials.items()
         }
+        found["seconds"] = {
+            arm: [
+                one.seconds * steps / one.curve[-1]["step"] if steps is not None else None
+                for one, steps in zip(filter(None, trials[arm]), reached, strict=True)
+            ]
+            for arm, reached in found["steps"].items()
+        }
     if accelerator.is_main_process:
         _present(found, effect, folder)
     return found
@@ -195,7 +202,8 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
     figures: Mapping[str, Mapping[str, Interval]] = found["figures"]
     first = next(iter(effect.arms))
     heads = [head for measure in figures for head in (f"{measure} (95 %)", f"minus {first}")]
-    rows: list[tuple[str, ...]] = [("", *heads, "weights", "minutes a seed", *(["steps"] if effect.watched else []))]
+    rows: list[tuple[str, ...]] = [("", *heads, "weights", "minutes a seed",
+                                    *(["steps (seconds)"] if effect.watched else []))]  # fmt: skip
     for arm in effect.arms:
         cells = []
         for measure in figures:
@@ -204,14 +212,17 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
         minutes = found["minutes"][arm]
         cells += [f"{found['parameters'][arm]:,}", f"{np.mean(minutes):.1f}" if minutes else ""]
         if effect.watched:
-            cells.append(", ".join("never" if steps is None else f"{steps:.0f}" for steps in found["steps"][arm]))
+            reached = zip(found["steps"][arm], found["seconds"][arm], strict=True)
+            cells.append(
+                ", ".join(f"{steps:.0f} ({took:.0f})" if took is not None else "never" for steps, took in reached)
+            )
         rows.append((arm, *cells))
     from selfsup.pictures.comparison import draw_intervals  # here: matplotlib takes seconds, and --help draws nothing
 
     picture = folder / "effect.png"
     print(f"\n{table(rows)}")
     if effect.watched:
-        print(f"steps: until {effect.watched[0]} of the slice is {effect.watched[1]:.0%}, one for each seed")
+        print(f"steps, and seconds in all: until {effect.watched[0]} is {effect.watched[1]:.0%}, one for each seed")
     print(f"picture  {picture}")
     (folder / "effect.json").write_text(json.dumps(found, indent=1))
     draw_intervals(figures, picture, title=f"{folder.name}: {len(found['seeds'])} seeds")

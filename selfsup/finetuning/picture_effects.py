@@ -29,6 +29,8 @@ from selfsup.task import Task
 
 KIND, FIELDS = "selfsup_convnet", {"channels": [8, 8, 16, 16, 32, 32]}
 TUNE = FineTuneConfig(learning_rate=3e-3, weight_decay=0.05, batch_size=64, epochs=5, slice_share=0.0)
+RACE = replace(TUNE, batch_size=128, epochs=12, slice_share=0.1)
+WAYS = {"AdamW": RACE, "Muon": replace(RACE, optimizer="Muon")}
 NORMALISATIONS: Sequence[str] = get_args(ConvNetConfig.__annotations__["normalisation"])
 RATES = (1e-3, 1e-2)
 LADDER = (1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.256, 1.024)  # of learning rates, until one is too large
@@ -108,6 +110,25 @@ def altering(clothes: Task, choice: DataChoice, data_root: Path | None) -> Effec
     )
 
 
+def optimising(clothes: Task, choice: DataChoice, data_root: Path | None) -> Effect:
+    """How soon, and how well in the end, does a network of 90,058 weights know clothes, by AdamW and by Muon, from
+    pictures as they are, and shifted and mirrored?"""
+    ways = {"": Augmentation(), ", altered": Augmentation(shift=0.1, flip=0.5)}
+    return Effect(
+        clothes,
+        choice,
+        _beginning(clothes, choice, data_root, {}),
+        RACE,
+        {
+            f"{name}{altered}": Arm(partial(ImageClassification, augmentation=way), tune=tune)
+            for name, tune in WAYS.items()
+            for altered, way in ways.items()
+        },
+        {"accuracy": _scored(clothes, ImageClassification)},
+        watched=("slice_accuracy", 0.9),
+    )
+
+
 def largest_rates(
     clothes: Task, choice: DataChoice, folder: Path, *, seeds: Sequence[int], accelerator: Accelerator,
     data_root: Path | None = None,
@@ -163,12 +184,15 @@ def told(found: Mapping[str, Sequence[float]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _beginning(task: Task, choice: DataChoice, data_root: Path | None) -> Callable[[Path], Any]:
-    return lambda folder: begin_pictures(task, choice, KIND, FIELDS, folder, data_root=data_root)
+def _beginning(
+    task: Task, choice: DataChoice, data_root: Path | None, fields: Mapping[str, Any] | None = None
+) -> Callable[[Path], Any]:
+    chosen = FIELDS if fields is None else fields
+    return lambda folder: begin_pictures(task, choice, KIND, chosen, folder, data_root=data_root)
 
 
 def _scored(clothes: Task, objective: Callable[[], ImageClassification]) -> Callable[[int], Task]:
     return lambda beams: Task(objective=objective, metrics=clothes.metrics, data=())
 
 
-EFFECTS = {"normalising": normalising, "altering": altering}
+EFFECTS = {"normalising": normalising, "altering": altering, "optimising": optimising}

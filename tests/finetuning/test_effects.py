@@ -126,6 +126,11 @@ def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, 
     splitting = load_task("sentence_split", TASKS)
     whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
     name = "no places, guided"
-    short = replace(whole, begin=effect.begin, tune=effect.tune, arms={name: whole.arms[name]}, watched=None)
+    short = replace(whole, begin=effect.begin, tune=effect.tune, arms={name: whole.arms[name]},
+                    watched=("train_loss", 1.0))  # fmt: skip
     found = run_effect(short, tmp_path / "out", seeds=[0], accelerator=accelerator)
+    trial = json.loads((tmp_path / "out" / "no_places,_guided-0" / "trial.json").read_text())
+    (line,) = trial["curve"]
+    assert found["steps"] == {name: [pytest.approx(line["step"] / line["train_loss"])]}  # a straight line from 0
+    assert found["seconds"] == {name: [pytest.approx(trial["seconds"] / line["train_loss"])]}
     assert 0 <= found["figures"]["copies aligned"][name][0] <= 1
