@@ -74,8 +74,6 @@ def open_body(learner: Learner, *, seed: int = 0) -> PreTrainedModel:
             f"a body that reads and does not write is wanted, but this one is an encoder-decoder ({config.model_type}):"
             " name an encoder, a decoder or a network for pictures"
         )
-    if getattr(config, "mask_ratio", None):
-        config.mask_ratio = 0.0  # the masked autoencoder of transformers hides patches from its body, too
     if isinstance(learner.start, PreTrainedConfig):
         torch.manual_seed(seed)
         body = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=learner.trust_remote_code)

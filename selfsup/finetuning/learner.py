@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ViTConfig
 
 from selfsup.objectives.supervised import Supervised
 from selfsup.training.export import exported, name_tokens, open_processor, opening
@@ -147,11 +147,17 @@ def strange_head(learner: Learner, objective: Supervised, labels: Sequence[str])
 
 
 def config_of(learner: Learner, labels: Sequence[str]) -> PreTrainedConfig:
-    """The configuration that a learner has when it knows some labels; without any, as it came."""
+    """The configuration that a learner has when it knows some labels; without any, as it came.
+
+    A masked autoencoder of transformers, which hides patches and has no heads, is read as the ViT that its body is.
+    """
     if isinstance(learner.start, PreTrainedConfig):
         config = learner.start
     else:
         with opening("a trained model is wanted", learner.start):
             config = AutoConfig.from_pretrained(learner.start, trust_remote_code=learner.trust_remote_code)
+    if config.model_type == "vit_mae":
+        shared = ViTConfig().to_dict().keys() - {"model_type", "architectures"}
+        config = ViTConfig(**{name: value for name, value in config.to_dict().items() if name in shared})
     names = {"id2label": dict(enumerate(labels)), "label2id": {name: place for place, name in enumerate(labels)}}
     return type(config).from_dict(config.to_dict() | (names if labels else {}))

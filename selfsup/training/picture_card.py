@@ -126,10 +126,9 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
 
 def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
     trust = ", trust_remote_code=True" if "auto_map" in config else ""
-    # That of transformers hides patches unless it is told not to, pools nothing, and has no head for labels.
+    # That of transformers hides patches unless it is told not to, and pools nothing.
     hides = "mask_ratio" in config
     shown = ", mask_ratio=0.0" if hides else ""
-    use, script = ("see what it knows", "probe.py") if hides else ("teach it labels", "finetune.py")
     auto = "AutoModelForImageClassification" if task == "image-classification" else "AutoModel"
     lines = ["## How to load it", ""]
     if trust:
@@ -152,7 +151,7 @@ def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
         else f"print(output.{'last_hidden_state' if hides else 'pooler_output'}.shape)",
         "```",
         "",
-        f'To {use}: `scripts/{script} --task TASK --model "{name}" --output runs/tuned` of `selfsup`.',
+        f'To teach it labels: `scripts/finetune.py --task TASK --model "{name}" --output runs/tuned` of `selfsup`.',
     ]
     return "\n".join(lines)
 

@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from transformers import ViTConfig, ViTMAEConfig, ViTMAEModel
+from transformers import ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from selfsup.data.images import Picture
 from selfsup.finetuning.features import extract, open_body, without_head
-from selfsup.finetuning.learner import Learner
+from selfsup.finetuning.learner import Learner, build_learner, open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material
 from selfsup.finetuning.probes import PROBES, TEMPERATURE, Probe, choose, linear, nearest
@@ -139,17 +139,27 @@ def test_features_of_a_transformer_leave_the_class_token_out_or_are_it(tiny_pict
     assert mean.said == "mean of 4 patches after the last layer: 16 numbers"
 
 
-def test_a_masked_autoencoder_of_transformers_reads_whole_pictures(accelerator):
+def test_a_masked_autoencoder_of_transformers_reads_whole_pictures_and_learns_labels(accelerator, tmp_path):
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
              "image_size": 8, "patch_size": 2, "num_channels": 1}  # fmt: skip
-    learner, objective = bound(ViTMAEConfig(**shape, decoder_hidden_size=16, decoder_num_attention_heads=2))
+    whole = ViTMAEForPreTraining(ViTMAEConfig(**shape, decoder_hidden_size=16, decoder_num_attention_heads=2))
+    whole.save_pretrained(tmp_path)
+    plain_processor(8, 8).save_pretrained(tmp_path)
+    learner = open_learner(str(tmp_path))
+    objective = Material("sides", without_head(TASK), pictures(4), [], ("left", "right")).bound(learner)
     body, examples = open_body(learner), pictures(3)
-    assert isinstance(body, ViTMAEModel)
-    once, again = (extract(body, objective, examples, accelerator=accelerator) for _ in range(2))
-    torch.testing.assert_close(once.values, again.values)
-    assert once.said.startswith("mean of 16 patches")
-    with pytest.raises(ValueError, match="AutoModelForImageClassification knows no model for a ViTMAEConfig"):
-        check_probed(TASK, learner, ProbeConfig(kinds=("full",)))
+    found = extract(body, objective, examples, accelerator=accelerator)
+    assert found.said.startswith("mean of 16 patches")
+    theirs = ViTMAEModel.from_pretrained(tmp_path, mask_ratio=0.0).eval()
+    pixels = torch.from_numpy(np.stack([example["image"].pixels for example in examples])).float() / 255
+    in_order = torch.arange(16.0).expand(3, -1)  # it shuffles the patches otherwise, and shows them in that order
+    with torch.no_grad():
+        hidden = theirs(pixels, noise=in_order).last_hidden_state
+    torch.testing.assert_close(found.values, hidden[:, 1:].mean(dim=1))
+    check_probed(TASK, learner, ProbeConfig(kinds=("full",)))
+    network = build_learner(learner, TASK.objective(), ("left", "right"), seed=0)
+    assert network.state_dict()["vit.embeddings.cls_token"].equal(whole.state_dict()["vit.embeddings.cls_token"])
+    assert network.config.id2label == {0: "left", 1: "right"}
 
 
 def test_features_of_texts_do_not_depend_on_padding(untrained, cats, about_cats, accelerator):
