@@ -174,7 +174,7 @@ def test_photos_want_a_size_which_kinds_that_read_any_size_keep_too():
 def test_the_card_of_an_autoencoder_of_transformers_says_what_runs(run, shades):
     folder = run("masked autoencoder", kind="vit_mae", fields=SHAPE | DECODER) / "model"
     card = (folder / "README.md").read_text()
-    assert "finetune.py" not in card  # it has no such head
+    assert "finetune.py --task TASK" in card
     python = card[card.index("```python") + 9 : card.index("```", card.index("```python") + 9)]
     printed: list[Any] = []
     python = python.replace(re.findall(r'from_pretrained\("(.+?)"', python)[0], str(folder))
