@@ -115,32 +115,7 @@ def run_effect(
                 )
                 scorers[measure] = scorer
                 tallies[measure].setdefault(name, []).append(scorer.tallies(conclusions, material.held_out))
-    stacked = {measure: {arm: np.stack(rows) for arm, rows in arms.items()} for measure, arms in tallies.items()}
-    first = next(iter(effect.arms))
-    found: dict[str, Any] = {
-        "seeds": list(seeds),
-        "parameters": sizes,
-        "figures": {
-            measure: {arm: interval(rows, scorers[measure]) for arm, rows in arms.items()}
-            for measure, arms in stacked.items()
-        },
-        "differences": {
-            measure: {arm: interval(rows, scorers[measure], arms[first]) for arm, rows in arms.items() if arm != first}
-            for measure, arms in stacked.items()
-        },
-        "minutes": {arm: [one.seconds / 60 for one in done if one] for arm, done in trials.items()},
-    }
-    if effect.watched:
-        found["steps"] = {
-            arm: [steps_to(one.curve, *effect.watched) for one in done if one] for arm, done in trials.items()
-        }
-        found["seconds"] = {
-            arm: [
-                one.seconds * steps / one.curve[-1]["step"] if steps is not None else None
-                for one, steps in zip(filter(None, trials[arm]), reached, strict=True)
-            ]
-            for arm, reached in found["steps"].items()
-        }
+    found = _compared(effect, trials, tallies, scorers) | {"seeds": list(seeds), "parameters": sizes}
     if accelerator.is_main_process:
         _present(found, effect, folder)
     return found
@@ -160,6 +135,37 @@ def steps_to(curve: Sequence[Mapping[str, float]], name: str, level: float) -> f
             return step + (line["step"] - step) * (level - figure) / (line[name] - figure)
         step, figure = line["step"], line[name]
     return None
+
+
+def _compared(
+    effect: Effect, trials: Mapping[str, Sequence[Trial | None]],
+    tallies: Mapping[str, Mapping[str, Sequence[np.ndarray]]], scorers: Mapping[str, Scorer],
+) -> dict[str, Any]:  # fmt: skip
+    """Figures, differences to the first arm, minutes, and steps and seconds to the level that is watched, by arm."""
+    first, *others = effect.arms
+    stacked = {measure: {arm: np.stack(rows) for arm, rows in arms.items()} for measure, arms in tallies.items()}
+    found: dict[str, Any] = {
+        "figures": {
+            measure: {arm: interval(rows, scorers[measure]) for arm, rows in arms.items()}
+            for measure, arms in stacked.items()
+        },
+        "differences": {
+            measure: {arm: interval(arms[arm], scorers[measure], arms[first]) for arm in others}
+            for measure, arms in stacked.items()
+        },
+        "minutes": {arm: [one.seconds / 60 for one in done if one] for arm, done in trials.items()},
+    }
+    if effect.watched:
+        reached = {arm: [_reached(one, *effect.watched) for one in done if one] for arm, done in trials.items()}
+        for place, name in enumerate(("steps", "seconds")):
+            found[name] = {arm: [at and at[place] for at in of_seeds] for arm, of_seeds in reached.items()}
+    return found
+
+
+def _reached(trial: Trial, name: str, level: float) -> tuple[float, float] | None:
+    """Steps, see `steps_to`, and seconds until a figure of a trial's curve reaches a level; None if it never does."""
+    steps = steps_to(trial.curve, name, level)
+    return None if steps is None else (steps, trial.seconds * steps / trial.curve[-1]["step"])
 
 
 def _train(
