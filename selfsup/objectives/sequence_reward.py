@@ -1,4 +1,4 @@
-"""Sequence reward: what the model samples is made likelier where it scores better than its best guess."""
+"""Sequence reward: what the model samples is made likelier where it scores better than what else it writes."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -19,23 +19,27 @@ from selfsup.objectives.supervised import in_float32
 
 
 class SequenceReward(SequenceToSequence):
-    """For each source the model writes one target by chance and one greedily; their difference in reward, which is the
+    """For each source the model writes one target by chance and another one; their difference in reward, which is the
     advantage, weighs the log-probability of the first.
 
-    Reads `source` and `target`. Answer `reward`: one a sequence, with the loss -advantage x log p(sample), whose value
-    says nothing (its gradient does); with `mix` also `target`, the cross-entropy of the true target. Meant for a
-    model that writes well already: from a fresh one nearly every sample is equally bad. What is assessed is the plain
-    cross-entropy; the reward itself is what metrics of the same name show. Where a model's own settings force tokens or
-    forbid some, what is written keeps to them, and p is that of what was left to choose from.
+    Reads `source` and `target`. Answer `reward`: one a sampled sequence, with the loss -advantage x log p(sample),
+    whose value says nothing (its gradient does); with `mix` also `target`, the cross-entropy of the true target. Meant
+    for a model that writes well already: from a fresh one nearly every sample is equally bad. What is assessed is the
+    plain cross-entropy; the reward itself is what metrics of the same name show. Where a model's own settings force
+    tokens or forbid some, what is written keeps to them, and p is that of what was left to choose from.
 
     Args:
         reward: of one text, 0-1: "chrf" also tells bad from worse; "bleu" has its n-grams without a match smoothed.
+        against: what the other one is: "greedy", the best guess; or a second "sample", which is learnt from as well,
+            with the opposite advantage. Where samples are far worse than guesses, the best guess only teaches what not
+            to write.
         mix: factor of the cross-entropy of the true target beside it; 0 for none.
         beams: hypotheses that are kept when a prediction is written; 1 takes the best token each time.
         max_new_tokens: of samples and predictions; None: as the model learnt.
         weight: factor of the loss in a `Joint`.
     Source:
-        Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", section 3.2; Wu et al. 2018, "A
+        Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", section 3.2; Kool et al. 2019, "Buy
+        4 REINFORCE Samples, Get a Baseline for Free!" (samples against each other); Wu et al. 2018, "A
         Study of Reinforcement Learning for Neural Machine Translation", section 3.4 (mixed with cross-entropy).
     """
 
@@ -44,15 +48,19 @@ class SequenceReward(SequenceToSequence):
     def __init__(
         self,
         reward: Literal["chrf", "bleu"] = "chrf",
+        against: Literal["greedy", "sample"] = "greedy",
         mix: float = 0.1,
         beams: int = 1,
         max_new_tokens: int | None = None,
         weight: float = 1.0,
     ) -> None:
         super().__init__(beams=beams, max_new_tokens=max_new_tokens, weight=weight)
-        if reward not in ("chrf", "bleu") or mix < 0:
-            raise ValueError(f"a reward of chrf or bleu and a mix of at least 0 are wanted, but {reward}, {mix} came")
-        self.reward, self.mix = reward, mix
+        if reward not in ("chrf", "bleu") or against not in ("greedy", "sample") or mix < 0:
+            raise ValueError(
+                "a reward of chrf or bleu, against greedy or sample, and a mix of at least 0 are wanted, but "
+                f"{reward}, {against}, {mix} came"
+            )
+        self.reward, self.against, self.mix = reward, against, mix
         self.scorer = CHRF() if reward == "chrf" else BLEU(effective_order=True)
         if mix:
             self.weights["target"] = weight * mix
@@ -67,7 +75,8 @@ class SequenceReward(SequenceToSequence):
         asked = int((batch["targets"] != -100).sum()) if "targets" in batch else 0
         if "learnt" not in batch:
             return {"target": asked}
-        return {self.name: len(batch["noise_key"])} | ({"target": asked} if self.mix else {})
+        samples = len(batch["noise_key"]) * (2 if self.against == "sample" else 1)
+        return {self.name: samples} | ({"target": asked} if self.mix else {})
 
     def forward(self, players: Players, batch: Batch, turn: str) -> Any:
         """Write without gradient, on the model itself; then one call for the log-probabilities, of true targets too."""
@@ -79,13 +88,15 @@ class SequenceReward(SequenceToSequence):
         with torch.no_grad():
             written = self.write(model, batch)
         model.train(was_training)
-        sampled, greedy = written[:rows], written[rows:]
+        both = written[:rows], written[rows:]
         texts = self.tokenizer.batch_decode(batch["targets"].clamp(min=0).where(batch["targets"] != -100, self.end_id),
                                             skip_special_tokens=True)  # fmt: skip
-        rewards = [self.rewards(part, texts) for part in (sampled, greedy)]
-        width = max(map(len, sampled))
-        targets = batch["input_ids"].new_tensor([ids + [-100] * (width - len(ids)) for ids in sampled])
-        whole = [targets]
+        better = np.subtract(*(self.rewards(part, texts) for part in both))
+        learnt, advantages = [both[0]], better
+        if self.against == "sample":
+            learnt, advantages = [*both], np.concatenate([better, -better])
+        width = max(len(ids) for part in learnt for ids in part)
+        whole = [batch["input_ids"].new_tensor([ids + [-100] * (width - len(ids)) for ids in part]) for part in learnt]
         if self.mix:
             whole.append(batch["targets"])
         most = max(part.shape[1] for part in whole)
@@ -102,9 +113,9 @@ class SequenceReward(SequenceToSequence):
         outputs.never = list(rules.never)
         for place in range(width):  # what had to be written was not chosen
             if rules.forced(first=place == 0, last=place + 1 == self.num_written) is not None:
-                asked[:rows, place] = -100
+                asked[: len(advantages), place] = -100
         outputs.asked = asked
-        outputs.advantages = outputs.logits.new_tensor(np.subtract(*rewards))
+        outputs.advantages = outputs.logits.new_tensor(advantages)
         return outputs
 
     def loss(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
@@ -135,19 +146,21 @@ class SequenceReward(SequenceToSequence):
         return np.array([self.scorer.sentence_score(one.strip(), [text.strip()]).score / 100 for one, text in pairs])
 
     def write(self, model: Any, batch: Batch) -> list[list[int]]:
-        """Write every target twice, token by token: once with noise of each row's own, and once without.
+        """Write every target twice, token by token: once with noise of each row's own, and once as `against` says.
 
         The noise is Gumbel's, so that the token with the highest sum is a sample of softmax. A row draws it from a
         generator of its own, in the order of its tokens: neither its batch nor the process changes what it draws.
         The model's own `Rules` hold for both.
 
         Returns:
-            (2 rows) lists of ids with the end, those sampled first.
+            (2 rows) lists of ids with the end, those sampled against the others first.
         """
         rows, device = len(batch["input_ids"]), batch["input_ids"].device
         rules = Rules.of(model)
         rules.check_runs()
-        chance = [torch.Generator().manual_seed(key) for key in batch["noise_key"].tolist()]
+        keys = batch["noise_key"].tolist()
+        keys += [key + 1 for key in keys] if self.against == "sample" else []
+        chance = [torch.Generator().manual_seed(key) for key in keys]
         mask = real_tokens(batch).long()
         source = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=mask)
         encoded, mask = _twice(source), mask.repeat(2, 1)
@@ -163,7 +176,7 @@ class SequenceReward(SequenceToSequence):
                 scores[:] = -torch.inf
                 scores[:, forced] = 0.0
             noise = [torch.rand(scores.shape[1], generator=one).clamp(min=1e-20) for one in chance]
-            scores[:rows] -= torch.stack(noise).log().neg().log().to(device)
+            scores[: len(chance)] -= torch.stack(noise).log().neg().log().to(device)
             ids = scores.argmax(dim=-1, keepdim=True)
             going = False
             for line, token in zip(written, ids[:, 0].tolist(), strict=True):

@@ -1,5 +1,7 @@
 """Teacher forcing against transformers' own loss and values by hand; other people's models; what is drawn and cut."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -184,6 +186,27 @@ def test_samples_do_not_depend_on_their_company(made):
         own = batch["attention_mask"][row].bool()
         one = {"input_ids": batch["input_ids"][row : row + 1, own], "noise_key": batch["noise_key"][row : row + 1]}
         assert objective.write(players["model"], one) == [together[row], together[3 + row]]
+
+
+def test_samples_against_each_other_have_opposite_advantages(made):
+    objective, players, batch = made(SequenceReward(mix=0.0, against="sample"), progress=0.5)
+    model, outputs = players["model"], objective.forward(players, batch, "model")
+    first, second = outputs.advantages.chunk(2)
+    assert first.equal(-second)
+    assert first.abs().max() > 0
+    assert objective.counts(batch, "model") == {"reward": 6}
+    written = objective.write(model, batch)
+    against_guesses, _, _ = made(SequenceReward(mix=0.0), progress=0.5)
+    assert written[:3] == against_guesses.write(model, batch)[:3]
+    assert all(one != other for one, other in zip(written[:3], written[3:], strict=True))
+    wanted = 0.0
+    for row, (ids, advantage) in enumerate(zip(written, outputs.advantages.tolist(), strict=True)):
+        given = {name: batch[name][row % 3 : row % 3 + 1] for name in ("input_ids", "attention_mask")}
+        logits = model(**given, decoder_input_ids=torch.tensor([[objective.start_id, *ids[:-1]]])).logits[0]
+        wanted -= advantage * float(logits.log_softmax(dim=-1)[range(len(ids)), ids].detach().sum())
+    assert float(objective.loss(outputs, batch, "model")["reward"].detach()) == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(ValueError, match="against greedy or sample"):
+        SequenceReward(against=cast(Any, "chance"))
 
 
 def test_reward_keeps_to_the_settings_of_a_model(made, tiny_tokenizer):
