@@ -95,7 +95,7 @@ def guiding(splitting: Task, choice: DataChoice, folder: Path, data_root: Path |
 def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Path | None) -> Effect:
     """What do own tokens in training, a reward, and beams do for BLEU, and for what is written behind mistakes? Rewards
     go on from the plain model, as does plain training of as many steps."""
-    onward = replace(TUNE, optimizer="AdamW", learning_rate=2e-4, epochs=2)
+    onward = replace(TUNE, optimizer="AdamW", learning_rate=1e-4, epochs=2)
     return Effect(
         translation,
         choice,
@@ -106,7 +106,9 @@ def learning(translation: Task, choice: DataChoice, folder: Path, data_root: Pat
             "own tokens": Arm(partial(SequenceToSequence, scheduled=0.3)),
             "plain, 5 beams": Arm(None, start="plain", beams=5),
             "plain, going on": Arm(SequenceToSequence, start="plain", tune=onward),
-            "plain, then rewarded": Arm(partial(SequenceReward, reward="bleu"), start="plain", tune=onward),
+            "plain, then rewarded": Arm(
+                partial(SequenceReward, reward="bleu", against="sample"), start="plain", tune=onward
+            ),
         },
         {
             "BLEU": lambda beams: _scored(partial(SequenceToSequence, beams=beams), Bleu),
