@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from selfsup.training.step import take_step
 from selfsup.training.summary import table
 
 WARM_UP = 3  # steps that are not counted
-SMALL = MappingProxyType({"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
-                          "intermediate_size": 128, "patch_size": 4})  # fmt: skip
+LARGEST_PATCH = 4
+SMALL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,18 @@ class Lap:
     taken: float
 
 
-def cases() -> dict[str, Case]:
-    """What is timed: each altered in another way, from nothing to two views of every picture."""
+def cases(look: Look) -> dict[str, Case]:
+    """What is timed: each altered in another way, from nothing to two views of every picture.
+
+    Args:
+        look: of the pictures; patches are as large as fit into them, up to 4 pixels.
+    """
+    side = max(look.height, look.width)  # to which pictures that are not square are brought
+    small = SMALL | {"patch_size": max(size for size in range(1, LARGEST_PATCH + 1) if side % size == 0)}
     little = Augmentation(shift=0.1, flip=0.5)
     return {
-        "masked autoencoder": Case(MaskedAutoencoding(), "selfsup_masked_autoencoder", SMALL),
-        "Transformer, shift and flip": Case(Rotation(little), "selfsup_vit", SMALL),
+        "masked autoencoder": Case(MaskedAutoencoding(), "selfsup_masked_autoencoder", small),
+        "Transformer, shift and flip": Case(Rotation(little), "selfsup_vit", small),
         "convolutions, shift and flip": Case(Rotation(little), "selfsup_convnet", {}),
         "convolutions, two views": Case(Contrastive(), "selfsup_convnet", {}),
     }
@@ -78,13 +83,15 @@ def laps(
         case: what learns.
         corpus: name of the pictures.
         look: of the first of them.
-        data: which pictures, and how many a step.
+        data: which pictures, and how many a step; without stages, of which a bench would see the first alone.
         rounds: steps that are counted.
         accelerator: of the run.
         data_root: folder that mirrors the Hub.
     Raises:
-        ValueError: there are no such pictures, or the model does not read them.
+        ValueError: there are no such pictures, or the model does not read them; or there are stages.
     """
+    if data.stages:
+        raise ValueError("a batch_size of all steps is wanted, but stages came: leave --data.stages out")
     config, processor = shape_for(look, case.kind, case.fields)
     config = acquainted(config, case.objective)
     plan, _ = open_albums(corpus, data, case.objective.form(processor, config), seed=0, data_root=data_root,
@@ -104,6 +111,8 @@ def laps(
         times.append(time.perf_counter())
         take_step({"model": model}, {"model": optimizer}, case.objective, batches, clip_norm=1.0,
                   accelerator=accelerator)  # fmt: skip
+        if accelerator.device.type == "cuda":
+            torch.cuda.synchronize()  # the optimizer's last step, too
         times.append(time.perf_counter())
         if step >= WARM_UP:
             yield Lap(*np.diff(times))

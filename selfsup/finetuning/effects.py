@@ -1,6 +1,7 @@
 """What a way of learning is worth: networks that differ in it alone, trained and measured alike, over some seeds."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +15,10 @@ from selfsup.finetuning.figures import Interval, Scorer, between, interval
 from selfsup.finetuning.learner import Learner, build_learner, open_learner
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.finetuning.material import Material, open_material
-from selfsup.finetuning.trial import Trial, run_trial
+from selfsup.finetuning.slices import hold_back
+from selfsup.finetuning.trial import Trial, described, run_trial
 from selfsup.objectives import Supervised
+from selfsup.objectives.objective import text_rng
 from selfsup.predicting.assess import assess
 from selfsup.task import Task
 from selfsup.training.summary import table
@@ -100,6 +103,12 @@ def run_effect(
         effect.begin(shape)
     fresh = open_learner(str(shape), scratch=True)
     material = open_material(effect.task, effect.choice, fresh, data_root=data_root, say=accelerator.print)
+    slices = effect.watched and effect.watched[0].startswith("slice_")
+    if slices and not hold_back(material.train, effect.tune.slice_share, rng=text_rng(0, 0, 0))[1]:
+        raise ValueError(
+            f"a slice of what is learnt from is wanted, to watch, but {len(material.train)} examples are too few "
+            "for one: give more"
+        )
     trials: dict[str, list[Trial | None]] = {name: [] for name in effect.arms}
     tallies: dict[str, dict[str, list[np.ndarray]]] = {measure: {} for measure in effect.measures}
     scorers: dict[str, Scorer] = {}
@@ -131,7 +140,7 @@ def steps_to(curve: Sequence[Mapping[str, float]], name: str, level: float) -> f
     """
     step, figure = 0.0, 0.0
     for line in curve:
-        if line[name] >= level:
+        if line.get(name, -math.inf) >= level:
             return step + (line["step"] - step) * (level - figure) / (line[name] - figure)
         step, figure = line["step"], line[name]
     return None
@@ -188,11 +197,11 @@ def _measured(
 ) -> tuple[Scorer, list[Any], int]:
     """What a model concludes on the held-out examples, and the number of its weights; kept in a file."""
     objective = task.objective()
+    asked = {"model": learner.fingerprint(), "examples": len(material.held_out), **described(task, objective)}
     objective.survey(material.train)
     model = build_learner(learner, objective, material.labels, seed=0)
     objective.bind(learner.processor, model.config)
     scorer, size = Scorer(task, objective), sum(weight.numel() for weight in model.parameters())
-    asked = {"model": learner.fingerprint(), "examples": len(material.held_out)}
     if file.exists() and (kept := json.loads(file.read_text()))["asked"] == asked:
         return scorer, kept["conclusions"], size
     model.to(accelerator.device)

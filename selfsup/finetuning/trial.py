@@ -17,6 +17,7 @@ from selfsup.finetuning.learner import Learner, build_learner
 from selfsup.finetuning.learning import FineTuneConfig, fine_tune
 from selfsup.finetuning.slices import hold_back
 from selfsup.objectives.objective import Example, text_rng
+from selfsup.objectives.supervised import Supervised
 from selfsup.predicting.assess import assess
 from selfsup.task import Task
 from selfsup.training.export import export
@@ -92,8 +93,7 @@ def run_trial(
         "tokenizer": fingerprint(learner.processor),
         "precision": accelerator.mixed_precision,
         "labels": list(labels),
-        "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
-        "metrics": _told(repr((*task.source_metrics, *task.metrics))),
+        **described(task, objective),
         "config": asdict(config),
         "examples": _digest(examples),
         "held_out": _digest(held_out),
@@ -176,6 +176,19 @@ def _keep(trial: Trial, asked: dict[str, Any], held_out: Sequence[Example], fold
 def _flat(asked: dict[str, Any]) -> dict[str, Any]:
     config = {f"--tune.{name}": value for name, value in asked["config"].items()}
     return {name: value for name, value in asked.items() if name != "config"} | config
+
+
+def described(task: Task, objective: Supervised) -> dict[str, str]:
+    """What is asked and how it is scored, in words that change with it.
+
+    Args:
+        task: whose metrics score.
+        objective: of it, fresh: it has seen no examples yet.
+    """
+    return {
+        "objective": _told(f"{type(objective).__name__} {sorted(vars(objective).items(), key=repr)}"),
+        "metrics": _told(repr((*task.source_metrics, *task.metrics))),
+    }
 
 
 def _told(description: str) -> str:

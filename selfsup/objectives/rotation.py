@@ -67,5 +67,7 @@ def quarters_of(example: Example) -> int:
 
 def turned(example: Example, quarters: int) -> Example:
     """A picture turned anticlockwise by some quarters, and the answer with it."""
+    if not quarters:
+        return example
     pixels = np.ascontiguousarray(np.rot90(example["pixel_values"], quarters, axes=(1, 2)))
     return example | {"pixel_values": pixels, "labels": np.int64((example["labels"] + quarters) % 4)}

@@ -30,12 +30,12 @@ class SequenceReward(SequenceToSequence):
 
     Args:
         reward: of one text, 0-1: "chrf" also tells bad from worse; "bleu" has its n-grams without a match smoothed.
-        against: what the other one is: "greedy", the best guess; or a second "sample", which is learnt from as well,
-            with the opposite advantage. Where samples are far worse than guesses, the best guess only teaches what not
-            to write.
         mix: factor of the cross-entropy of the true target beside it; 0 for none.
         beams: hypotheses that are kept when a prediction is written; 1 takes the best token each time.
         max_new_tokens: of samples and predictions; None: as the model learnt.
+        against: what the other one is: "greedy", the best guess; or a second "sample", which is learnt from as well,
+            with the opposite advantage. Where samples are far worse than guesses, the best guess only teaches what not
+            to write.
         weight: factor of the loss in a `Joint`.
     Source:
         Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", section 3.2; Kool et al. 2019, "Buy
@@ -48,10 +48,10 @@ class SequenceReward(SequenceToSequence):
     def __init__(
         self,
         reward: Literal["chrf", "bleu"] = "chrf",
-        against: Literal["greedy", "sample"] = "greedy",
         mix: float = 0.1,
         beams: int = 1,
         max_new_tokens: int | None = None,
+        against: Literal["greedy", "sample"] = "greedy",
         weight: float = 1.0,
     ) -> None:
         super().__init__(beams=beams, max_new_tokens=max_new_tokens, weight=weight)

@@ -126,10 +126,8 @@ def _opening(config: Mapping[str, Any], size: int, arguments: Mapping[str, Any],
 
 def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
     trust = ", trust_remote_code=True" if "auto_map" in config else ""
-    # That of transformers hides patches unless it is told not to, and pools nothing.
-    hides = "mask_ratio" in config
-    shown = ", mask_ratio=0.0" if hides else ""
-    auto = "AutoModelForImageClassification" if task == "image-classification" else "AutoModel"
+    hides = "mask_ratio" in config  # that of transformers, which also shuffles patches: its body is read as a ViT
+    auto = "AutoModelForImageClassification" if task == "image-classification" else "ViTModel" if hides else "AutoModel"
     lines = ["## How to load it", ""]
     if trust:
         lines += [
@@ -143,7 +141,7 @@ def _how_to_load(name: str, config: Mapping[str, Any], task: str) -> str:
         f"from transformers import AutoImageProcessor, {auto}",
         "",
         f'processor = AutoImageProcessor.from_pretrained("{name}")',
-        f'model = {auto}.from_pretrained("{name}"{trust}{shown})',
+        f'model = {auto}.from_pretrained("{name}"{trust})',
         f'picture = Image.open("picture.png").convert("{"L" if config.get("num_channels") == 1 else "RGB"}")',
         'output = model(**processor(picture, return_tensors="pt"))',
         "print(model.config.id2label[int(output.logits.argmax())])"

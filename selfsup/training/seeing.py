@@ -182,7 +182,10 @@ def build_seeing_model(
     """
     auto = getattr(transformers, objective.auto_class)
     if init_from is None:
-        return auto.from_config(config)
+        model = auto.from_config(config)
+        if config.model_type == "vit_mae":
+            _lay_out(model)
+        return model
     with opening(f"init_from must name a checkpoint, a folder or a Hub model for {objective.auto_class}", init_from):
         model, info = auto.from_pretrained(
             init_from, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
@@ -191,6 +194,16 @@ def build_seeing_model(
     if fresh := sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}):
         print(f"not in {init_from}, so they start afresh: {', '.join(fresh)}")
     return model
+
+
+def _lay_out(model: Any) -> None:
+    """Fill the fixed tables of places of a fresh masked autoencoder of transformers. It leaves them at zero (5.23), and
+    would give one answer for all hidden patches."""
+    embeddings = type(model.vit.embeddings)(model.config)
+    embeddings.initialize_weights()
+    with torch.no_grad():
+        model.vit.embeddings.position_embeddings.copy_(embeddings.position_embeddings)
+    model.decoder.initialize_weights(embeddings.patch_embeddings.num_patches)
 
 
 def _shape_of(name: str, trust_remote_code: bool) -> tuple[PreTrainedConfig, Processor]:

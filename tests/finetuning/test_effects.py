@@ -116,6 +116,20 @@ def test_arms_are_trained_measured_and_not_made_again(effect, tmp_path, accelera
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_a_measure_is_made_again_where_it_is_another(effect, tmp_path, accelerator):
+    for beams in (1, 2):
+        arms = {"plain": replace(effect.arms["plain"], beams=beams)}
+        run_effect(replace(effect, arms=arms), tmp_path / "out", seeds=[0], accelerator=accelerator)
+        kept = json.loads((tmp_path / "out" / "plain-0" / "BLEU.json").read_text())
+        assert f"('beams', {beams})" in kept["asked"]["objective"]
+
+
+def test_what_is_watched_on_a_slice_wants_one(effect, tmp_path, accelerator):
+    watching = replace(effect, watched=("slice_bleu", 0.5))
+    with pytest.raises(ValueError, match="a slice of what is learnt from is wanted, to watch, but 48 examples"):
+        run_effect(watching, tmp_path / "out", seeds=[0], accelerator=accelerator)
+
+
 def test_some_arms_come_with_those_that_they_go_on_from(effect):
     assert list(effect.some(["rewarded", "gated"])) == ["plain", "gated", "rewarded"]
     with pytest.raises(ValueError, match="arms named plain, gated, plain, beams, rewarded are there, but gate came"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessorPil
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, ViTImageProcessorPil, ViTMAEConfig
 
 from selfsup.data.album import Look, PictureDataConfig
 from selfsup.finetuning.learner import build_learner, open_learner
@@ -169,6 +169,15 @@ def test_photos_want_a_size_which_kinds_that_read_any_size_keep_too():
     config, processor = shape_for(photo, "resnet", sizes | {"image_size": 16})
     assert dict(processor.size) | {"height": 16, "width": 16} == dict(processor.size)
     assert config.num_channels == 3
+
+
+def test_a_fresh_autoencoder_of_transformers_knows_places():
+    config = ViTMAEConfig(image_size=8, num_channels=1, **SHAPE, **DECODER)
+    torch.manual_seed(0)
+    model = build_seeing_model(MaskedAutoencoding(), config).eval()
+    with torch.no_grad():
+        logits = model(torch.rand(1, 1, 8, 8), noise=torch.arange(4.0)[None]).logits
+    assert (logits[0, 2] - logits[0, 3]).abs().max() > 1e-3  # both are hidden
 
 
 def test_the_card_of_an_autoencoder_of_transformers_says_what_runs(run, shades):
