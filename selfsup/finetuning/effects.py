@@ -1,7 +1,6 @@
 """What a way of learning is worth: networks that differ in it alone, trained and measured alike, over some seeds."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,7 +53,7 @@ class Effect:
         tune: how all learn.
         arms: by name; a difference is to the first.
         measures: by name, from the beams of an arm to the task whose objective answers and whose first metric scores.
-        watched: a figure of the slice after every epoch, and the level of it that is waited for, 0-1; or None.
+        watched: level that is waited for, 0-1, of the task's first metric on the slice, after every epoch; or None.
     """
 
     task: Task
@@ -63,7 +62,12 @@ class Effect:
     tune: FineTuneConfig
     arms: Mapping[str, Arm]
     measures: Mapping[str, Callable[[int], Task]]
-    watched: tuple[str, float] | None = None
+    watched: float | None = None
+
+    @property
+    def watched_figure(self) -> str:
+        """What a curve calls the figure whose level is waited for."""
+        return f"slice_{self.task.metrics[0]().main}"
 
     def some(self, names: Sequence[str]) -> dict[str, Arm]:
         """The arms of these names, in their order, and those that they go on from.
@@ -103,8 +107,7 @@ def run_effect(
         effect.begin(shape)
     fresh = open_learner(str(shape), scratch=True)
     material = open_material(effect.task, effect.choice, fresh, data_root=data_root, say=accelerator.print)
-    slices = effect.watched and effect.watched[0].startswith("slice_")
-    if slices and not hold_back(material.train, effect.tune.slice_share, rng=text_rng(0, 0, 0))[1]:
+    if effect.watched is not None and not hold_back(material.train, effect.tune.slice_share, rng=text_rng(0, 0, 0))[1]:
         raise ValueError(
             f"a slice of what is learnt from is wanted, to watch, but {len(material.train)} examples are too few "
             "for one: give more"
@@ -140,7 +143,7 @@ def steps_to(curve: Sequence[Mapping[str, float]], name: str, level: float) -> f
     """
     step, figure = 0.0, 0.0
     for line in curve:
-        if line.get(name, -math.inf) >= level:
+        if line[name] >= level:
             return step + (line["step"] - step) * (level - figure) / (line[name] - figure)
         step, figure = line["step"], line[name]
     return None
@@ -164,8 +167,11 @@ def _compared(
         },
         "minutes": {arm: [one.seconds / 60 for one in done if one] for arm, done in trials.items()},
     }
-    if effect.watched:
-        reached = {arm: [_reached(one, *effect.watched) for one in done if one] for arm, done in trials.items()}
+    if effect.watched is not None:
+        reached = {
+            arm: [_reached(one, effect.watched_figure, effect.watched) for one in done if one]
+            for arm, done in trials.items()
+        }
         for place, name in enumerate(("steps", "seconds")):
             found[name] = {arm: [at and at[place] for at in of_seeds] for arm, of_seeds in reached.items()}
     return found
@@ -218,7 +224,7 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
     first = next(iter(effect.arms))
     heads = [head for measure in figures for head in (f"{measure} (95 %)", f"minus {first}")]
     rows: list[tuple[str, ...]] = [("", *heads, "weights", "minutes a seed",
-                                    *(["steps (seconds)"] if effect.watched else []))]  # fmt: skip
+                                    *(["steps (seconds)"] if "steps" in found else []))]  # fmt: skip
     for arm in effect.arms:
         cells = []
         for measure in figures:
@@ -226,7 +232,7 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
             cells += [between(figures[measure][arm]), between(difference, "+") if difference else ""]
         minutes = found["minutes"][arm]
         cells += [f"{found['parameters'][arm]:,}", f"{np.mean(minutes):.1f}" if minutes else ""]
-        if effect.watched:
+        if "steps" in found:
             reached = zip(found["steps"][arm], found["seconds"][arm], strict=True)
             cells.append(
                 ", ".join(f"{steps:.0f} ({took:.0f})" if took is not None else "never" for steps, took in reached)
@@ -236,8 +242,9 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
 
     picture = folder / "effect.png"
     print(f"\n{table(rows)}")
-    if effect.watched:
-        print(f"steps, and seconds in all: until {effect.watched[0]} is {effect.watched[1]:.0%}, one for each seed")
+    if effect.watched is not None:
+        print(f"steps, and seconds with scoring, of a trial that was not stopped: until {effect.watched_figure} is "
+              f"{effect.watched:.0%}, one for each seed")  # fmt: skip
     print(f"picture  {picture}")
     (folder / "effect.json").write_text(json.dumps(found, indent=1))
     draw_intervals(figures, picture, title=f"{folder.name}: {len(found['seeds'])} seeds")

@@ -88,7 +88,7 @@ def guiding(splitting: Task, choice: DataChoice, folder: Path, data_root: Path |
             "copies aligned": lambda beams: _scored(Alignment, Aligned),
             "BLEU": lambda beams: _scored(partial(SequenceToSequence, beams=beams), Bleu),
         },
-        watched=("slice_aligned", 0.5),
+        watched=0.5,
     )
 
 

@@ -125,7 +125,7 @@ def test_a_measure_is_made_again_where_it_is_another(effect, tmp_path, accelerat
 
 
 def test_what_is_watched_on_a_slice_wants_one(effect, tmp_path, accelerator):
-    watching = replace(effect, watched=("slice_bleu", 0.5))
+    watching = replace(effect, watched=0.5)
     with pytest.raises(ValueError, match="a slice of what is learnt from is wanted, to watch, but 48 examples"):
         run_effect(watching, tmp_path / "out", seeds=[0], accelerator=accelerator)
 
@@ -136,15 +136,17 @@ def test_some_arms_come_with_those_that_they_go_on_from(effect):
         effect.some(["gate"])
 
 
-def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, accelerator):
+def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, accelerator, monkeypatch):
     splitting = load_task("sentence_split", TASKS)
     whole = writing_effects.guiding(splitting, effect.choice, tmp_path, None)
     name = "no places, guided"
-    short = replace(whole, begin=effect.begin, tune=effect.tune, arms={name: whole.arms[name]},
-                    watched=("train_loss", 1.0))  # fmt: skip
+    monkeypatch.setattr("selfsup.finetuning.slices.FEWEST", 5)
+    tune = replace(effect.tune, slice_share=0.2)
+    short = replace(whole, begin=effect.begin, tune=tune, arms={name: whole.arms[name]}, watched=0.01)
     found = run_effect(short, tmp_path / "out", seeds=[0], accelerator=accelerator)
     trial = json.loads((tmp_path / "out" / "no_places,_guided-0" / "trial.json").read_text())
     (line,) = trial["curve"]
-    assert found["steps"] == {name: [pytest.approx(line["step"] / line["train_loss"])]}  # a straight line from 0
-    assert found["seconds"] == {name: [pytest.approx(trial["seconds"] / line["train_loss"])]}
+    steps = line["step"] * 0.01 / line["slice_aligned"]  # on a straight line from 0
+    assert found["steps"] == {name: [pytest.approx(steps)]}
+    assert found["seconds"] == {name: [pytest.approx(trial["seconds"] * steps / line["step"])]}
     assert 0 <= found["figures"]["copies aligned"][name][0] <= 1
