@@ -55,6 +55,7 @@ def command(main: Callable[..., Any], *, recipe: Path | None = None) -> None:
         given["arguments"] = _header() + parser.dump(parsed.clone(with_meta=False), skip_unset=False)
     try:
         main(**given)
+        _part()
     except Stopped as stopped:
         if _is_main():
             print(stopped, file=sys.stderr)
@@ -110,14 +111,31 @@ def _end(error: Exception, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _part() -> None:
+    """Let processes that worked together end together.
+
+    One that ends right after its last exchange may abort ("terminate called without an active exception"): sharded
+    weights keep gloo's threads alive, and one that still lets go of a tensor wants an interpreter that is no more.
+    """
+    if not _is_alone():
+        from accelerate import PartialState
+        from torch.distributed import is_initialized
+
+        if is_initialized():
+            PartialState().wait_for_everyone()
+
+
+def _is_alone() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
 def _parted(error: Exception) -> bool:
     """Did another process of this run go away?"""
-    together = os.environ.get("WORLD_SIZE", "1") != "1"
-    return together and isinstance(error, RuntimeError) and bool(_PARTED.search(str(error)))
+    return not _is_alone() and isinstance(error, RuntimeError) and bool(_PARTED.search(str(error)))
 
 
 def _wait_for_main(*, parted: bool = False) -> None:

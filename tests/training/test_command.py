@@ -191,6 +191,16 @@ class TestManyProcesses:
         with pytest.raises(RuntimeError, match="Connection closed"):
             run("--text", "parted")
 
+    def test_whoever_is_done_waits_for_the_others(self, run, monkeypatch, waited):
+        met: list[str] = []
+        monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+        monkeypatch.setattr("accelerate.PartialState.wait_for_everyone", lambda state: met.append("all"))
+        run("--text", "right")
+        assert met == ["all"]
+        with pytest.raises(SystemExit):  # who failed does not wait for those that may never come
+            run("--text", "wrong")
+        assert met == ["all"]
+
     @pytest.mark.parametrize("text", ["stopped", "ctrl-c"])
     def test_only_the_main_one_says_that_it_was_stopped(self, run, capsys, monkeypatch, waited, text):
         monkeypatch.setenv("RANK", "1")
