@@ -133,19 +133,19 @@ def run_effect(
     return found
 
 
-def steps_to(curve: Sequence[Mapping[str, float]], name: str, level: float) -> float | None:
-    """Steps until a figure of a curve reaches a level, on straight lines between epochs from 0 at the start; None where
-    it never does.
+def way_to(curve: Sequence[Mapping[str, float]], name: str, level: float, of: str = "step") -> float | None:
+    """Steps, or seconds, until a figure of a curve reaches a level, on straight lines between epochs from 0 at the
+    start; None where it never does.
 
     Example:
-        >>> steps_to([{"step": 10, "right": 0.2}, {"step": 20, "right": 0.6}], "right", 0.5)
+        >>> way_to([{"step": 10, "right": 0.2}, {"step": 20, "right": 0.6}], "right", 0.5)
         17.5
     """
-    step, figure = 0.0, 0.0
+    way, figure = 0.0, 0.0
     for line in curve:
         if line[name] >= level:
-            return step + (line["step"] - step) * (level - figure) / (line[name] - figure)
-        step, figure = line["step"], line[name]
+            return way + (line[of] - way) * (level - figure) / (line[name] - figure)
+        way, figure = line[of], line[name]
     return None
 
 
@@ -178,9 +178,9 @@ def _compared(
 
 
 def _reached(trial: Trial, name: str, level: float) -> tuple[float, float] | None:
-    """Steps, see `steps_to`, and seconds until a figure of a trial's curve reaches a level; None if it never does."""
-    steps = steps_to(trial.curve, name, level)
-    return None if steps is None else (steps, trial.seconds * steps / trial.curve[-1]["step"])
+    """Steps and seconds until a figure of a trial's curve reaches a level, see `way_to`; None if it never does."""
+    steps, seconds = (way_to(trial.curve, name, level, of) for of in ("step", "seconds"))
+    return None if steps is None or seconds is None else (steps, seconds)
 
 
 def _train(
@@ -243,7 +243,7 @@ def _present(found: Mapping[str, Any], effect: Effect, folder: Path) -> None:
     picture = folder / "effect.png"
     print(f"\n{table(rows)}")
     if effect.watched is not None:
-        print(f"steps, and seconds with scoring, of a trial that was not stopped: until {effect.watched_figure} is "
+        print(f"steps, and seconds with scoring, until {effect.watched_figure} is "
               f"{effect.watched:.0%}, one for each seed")  # fmt: skip
     print(f"picture  {picture}")
     (folder / "effect.json").write_text(json.dumps(found, indent=1))

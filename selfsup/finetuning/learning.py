@@ -1,6 +1,7 @@
 """Fine-tuning: epochs of `take_step` on examples in memory, and the best of them chosen on a slice held back."""
 
 import math
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -132,8 +133,8 @@ def fine_tune(
         label: of the progress bar.
         kept: where whole epochs are kept, and gone on from after the last of them; nowhere without it.
     Returns:
-        for each epoch `epoch`, `step`, `train_loss` and of the slice `slice_loss` and `slice_<figure>`; the chosen one
-        has `best` 1.
+        for each epoch `epoch`, `step`, `seconds` so far, with scoring, but without those of work that a stop has cost,
+        `train_loss` and of the slice `slice_loss` and `slice_<figure>`; the chosen one has `best` 1.
     Raises:
         ValueError: a loss was not finite, or weights were to be sharded.
     """
@@ -156,6 +157,7 @@ def fine_tune(
     best: dict[str, Tensor] = {}
     if kept:
         curve, best = kept.restore(model, optimizer)
+    began = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
     bar = tqdm(total=per_epoch * epochs, desc=label, leave=False, disable=not accelerator.is_main_process)
     bar.update(per_epoch * len(curve))
     ahead = _ahead(curve)
@@ -193,7 +195,7 @@ def fine_tune(
                 scores = score(found.conclusions, held_back) if score else {}
                 line |= {f"slice_{name}": value for name, value in scores.items()}
                 line["merit"] = next(iter(scores.values()), -found.loss)
-            curve.append(line)
+            curve.append(line | {"seconds": time.monotonic() - began})
             ahead = _ahead(curve)
             if held_back and ahead == epoch:
                 best = {name: value.detach().clone() for name, value in model.state_dict().items()}

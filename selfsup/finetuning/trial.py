@@ -102,7 +102,6 @@ def run_trial(
     kept = _kept(folder, asked)
     if kept and (not keep_model or (folder / "model" / "config.json").exists()):
         return kept
-    began = time.monotonic()
     learnt, held_back = hold_back(examples, config.slice_share, rng=text_rng(seed, SLICE, 0))
     if not held_back and (config.patience or config.slice_share):
         accelerator.print(
@@ -117,6 +116,7 @@ def run_trial(
     kept_epochs = KeptEpochs(folder / "epochs", _digest(asked))
     curve = fine_tune(model, objective, learnt, config, seed=seed, accelerator=accelerator, held_back=held_back,
                       score=score, label="/".join(folder.parts[-2:]), kept=kept_epochs)  # fmt: skip
+    trained = time.monotonic()
     if held_back:
         last = assess(model, objective, held_back, accelerator=accelerator)
         objective.settle(held_back, last.conclusions, score.metrics[0])
@@ -124,7 +124,7 @@ def run_trial(
     found = assess(model, objective, held_out, accelerator=accelerator)
     next(line for line in curve if line["best"])["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
-    trial = Trial(found.conclusions, figures, curve, time.monotonic() - began, len(learnt))
+    trial = Trial(found.conclusions, figures, curve, curve[-1]["seconds"] + time.monotonic() - trained, len(learnt))
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if keep_model:
@@ -155,7 +155,9 @@ def _kept(folder: Path, asked: dict[str, Any]) -> Trial | None:
     if len(lines) != record["held_out"]:  # it was killed while it was made again
         return None
     conclusions = [json.loads(line)["prediction"] for line in lines]
-    return Trial(conclusions, record["figures"], record["curve"], record["seconds"], record["learnt"])
+    rate = record["seconds"] / record["curve"][-1]["step"]
+    curve = [{"seconds": rate * line["step"]} | line for line in record["curve"]]  # which older trials lack
+    return Trial(conclusions, record["figures"], curve, record["seconds"], record["learnt"])
 
 
 def _keep(trial: Trial, asked: dict[str, Any], held_out: Sequence[Example], folder: Path) -> None:

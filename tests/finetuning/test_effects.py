@@ -12,7 +12,7 @@ from numpy.random import default_rng
 from selfsup.examples import DataChoice
 from selfsup.finetuning import writing_effects
 from selfsup.finetuning.beginning import begin
-from selfsup.finetuning.effects import Arm, Effect, run_effect, steps_to
+from selfsup.finetuning.effects import Arm, Effect, run_effect, way_to
 from selfsup.finetuning.learning import FineTuneConfig
 from selfsup.metrics import Bleu
 from selfsup.models.encoder_decoder_config import TextEncoderDecoderConfig
@@ -22,12 +22,13 @@ from selfsup.task import Task, load_task
 TASKS = Path(__file__).parents[2] / "tasks"
 
 
-def test_steps_to_a_level_by_hand():
+def test_way_to_a_level_by_hand():
     curve = [{"step": 10, "right": 0.2}, {"step": 20, "right": 0.6}, {"step": 30, "right": 0.4}]
-    assert steps_to(curve, "right", 0.1) == 5
-    assert steps_to(curve, "right", 0.2) == 10
-    assert steps_to(curve, "right", 0.5) == 17.5
-    assert steps_to(curve, "right", 0.7) is None
+    assert way_to(curve, "right", 0.1) == 5
+    assert way_to(curve, "right", 0.2) == 10
+    assert way_to(curve, "right", 0.5) == 17.5
+    assert way_to(curve, "right", 0.7) is None
+    assert way_to([{"step": 10, "seconds": 8.0, "right": 0.8}], "right", 0.2, of="seconds") == 2
 
 
 def test_names_are_different_and_the_same_again():
@@ -148,5 +149,5 @@ def test_attention_that_is_guided_is_scored_by_where_it_looks(effect, tmp_path, 
     (line,) = trial["curve"]
     steps = line["step"] * 0.01 / line["slice_aligned"]  # on a straight line from 0
     assert found["steps"] == {name: [pytest.approx(steps)]}
-    assert found["seconds"] == {name: [pytest.approx(trial["seconds"] * steps / line["step"])]}
+    assert found["seconds"] == {name: [pytest.approx(line["seconds"] * steps / line["step"])]}
     assert 0 <= found["figures"]["copies aligned"][name][0] <= 1

@@ -1,5 +1,8 @@
 """A fine-tuning that was killed goes on from its last whole epoch, and comes to the same, byte by byte."""
 
+from itertools import count
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -13,7 +16,9 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(("held_back", "optimizer"), [(True, "AdamW"), (False, "AdamW"), (True, "Muon")])
-def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path, held_back, optimizer):
+def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path, monkeypatch, held_back, optimizer):
+    clock = count()  # it is asked at the beginning, and at the end of every epoch
+    monkeypatch.setattr("selfsup.finetuning.learning.time", SimpleNamespace(monotonic=lambda: next(clock)))
     config = FineTuneConfig(learning_rate=0.01, optimizer=optimizer, epochs=4, batch_size=8, slice_share=0.0)
     slices = about_cats(9, seed=1) if held_back else []
 
@@ -44,6 +49,7 @@ def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path
     weights, again, calls = tuned(KeptEpochs(folder, "this", seconds=0.0))
     assert len(calls) == 24 * 2, "two of four epochs were there"
     assert again == curve
+    assert [line["seconds"] for line in again] == [1, 2, 3, 4], "those before the stop count too"
     assert all(torch.equal(weights[name], whole[name]) for name in whole)
     with pytest.raises(Killed):
         tuned(KeptEpochs(folder, "another", seconds=0.0), dies_after=24 * 1 + 5)

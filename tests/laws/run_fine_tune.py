@@ -70,6 +70,8 @@ def tune(
         tuning = FineTuneConfig(epochs=2, batch_size=6, micro_batch_size=micro_batch_size, layer_decay=0.9)
         curve = fine_tune(model, objective, examples[:25], tuning, seed=1, accelerator=accelerator,
                           held_back=examples[25:32])  # fmt: skip
+        for line in curve:
+            del line["seconds"]
         seen = listen(objective)
         concluded = assess(model, objective, examples[32:], accelerator=accelerator, batch_tokens=200)
         rows = sum(len(objective.parts(example)) for example in examples[32:])
