@@ -43,7 +43,7 @@ SHAPE = TextEncoderDecoderConfig(
 TUNE = FineTuneConfig(
     optimizer="Muon", learning_rate=2e-3, weight_decay=0.05, batch_size=64, epochs=12, slice_share=0.05
 )
-GATE_WIDTH = 48  # a wider feed-forward half has as many weights more as the gate, for SHAPE
+GATE_WIDTH = 32  # a wider feed-forward half has as many weights more as the gate, for SHAPE
 
 
 def copying(translation: Task, choice: DataChoice, folder: Path, data_root: Path | None) -> Effect:
@@ -55,7 +55,7 @@ def copying(translation: Task, choice: DataChoice, folder: Path, data_root: Path
     return Effect(
         task,
         made,
-        _beginning(task, made, data_root),
+        _beginning(translation, choice, data_root),  # whose tokenizer has read no name: of all it knows pieces alone
         TUNE,
         {
             "no gate": Arm(SequenceToSequence, plain),

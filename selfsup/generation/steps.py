@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear, logsigmoid, scaled_dot_product_attention
 from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 
+from selfsup.models.copying import before
 from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
 from selfsup.models.positions import rotation
 
@@ -129,8 +130,9 @@ class PairSteps:
         if config.copy_gate:
             self.copied = [
                 source,
-                model.copy.keys(source, source_mask),
+                model.copy.key(source),
                 source_ids,
+                before(source_ids, source_mask),
                 source_ids[:, :, None] == source_ids[:, None],
             ]
 
@@ -201,7 +203,7 @@ class PairSteps:
             return hidden
         hidden = body.norm(hidden)
         scores = linear(hidden, self.model.lm_head.weight)
-        return self._copy(hidden, scores) if self.model.config.copy_gate else scores
+        return self._copy(hidden, tokens, scores) if self.model.config.copy_gate else scores
 
     def _attend(self, number: int, attention, hidden: Tensor, visible: Tensor | None, until: int) -> Tensor:
         """(rows, hidden) -> (rows, hidden): each beam looks at its ancestors."""
@@ -248,17 +250,14 @@ class PairSteps:
         sine = torch.cat((-sine[..., : size // 2], sine[..., size // 2 :]), dim=-1)
         return (cosine * scale).to(kind), (sine * scale.roll(size // 2, dims=-1)).to(kind)
 
-    def _copy(self, hidden: Tensor, scores: Tensor) -> Tensor:
-        """As `CopyGate`, but what cannot be copied is left alone: (rows, hidden), (rows, vocab) -> (rows, vocab)."""
-        source, keys, ids, alike = self.copied
+    def _copy(self, hidden: Tensor, written: Tensor, scores: Tensor) -> Tensor:
+        """As `CopyGate`, but what cannot be copied is left alone: (rows, hidden), (sentences, beams) int64 and
+        (rows, vocab) -> (rows, vocab)."""
+        source, keys, ids, earlier, alike = self.copied
         hidden = hidden.view(self.sentences, -1, hidden.shape[-1])
-        weights = self.model.copy.query(hidden) @ keys.transpose(1, 2) * hidden.shape[-1] ** -0.5
-        if self.source_visible is not None:
-            weights = weights.masked_fill(~self.source_visible[:, 0], torch.finfo(weights.dtype).min)
-        weights = weights.softmax(dim=-1)
-        gate = self.model.copy.gate(torch.cat([hidden, weights @ source], dim=-1))
-        precise = torch.promote_types(gate.dtype, torch.float32)
-        gate, weights = gate.to(precise), weights.to(precise)
+        visible = None if self.source_visible is None else self.source_visible[:, 0]
+        weights, gate = self.model.copy.point(hidden, written, source, keys, earlier, visible)
+        precise = gate.dtype
         scores = scores.to(precise).view(*hidden.shape[:2], -1).log_softmax(dim=-1) + logsigmoid(gate)
         shares = (weights @ alike.to(precise)) * (-gate).sigmoid()  # of a token, from all its places
         places = ids[:, None].expand_as(shares)

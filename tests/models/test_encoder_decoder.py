@@ -142,6 +142,15 @@ def test_chosen_positions_and_labels(source, target):
         torch.testing.assert_close(model(input_ids=source, labels=labels).loss, expected)
 
 
+def test_what_is_copied_is_known_by_its_ids(source, target):
+    model = model_of(copy_gate=True)
+    vectors = torch.zeros(3, 7, 16)
+    with pytest.raises(ValueError, match="give input_ids, not inputs_embeds"):
+        model(inputs_embeds=vectors, decoder_input_ids=target)
+    with pytest.raises(ValueError, match="give decoder_input_ids, not decoder_inputs_embeds"):
+        model(input_ids=source, decoder_inputs_embeds=vectors)
+
+
 def test_cross_attention_is_that_of_torch():
     """On copied weights, without what torch's layer does not know."""
     config = model_of(qk_norm=False).config
@@ -179,10 +188,11 @@ def test_the_copy_gate_by_hand():
         for part in gate.parameters():
             part.zero_()
         gate.query.weight.copy_(torch.eye(4))
-        gate.key.weight[:, :4] = torch.eye(4)  # what stands there; nothing of what stands before
+        gate.key.weight.copy_(torch.eye(4))
     hidden = torch.tensor([[[2.0, 0.0, 0.0, 0.0]]])
     source = torch.tensor([[[torch.log(torch.tensor(3.0)), 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]]])
-    found = gate(hidden, source, torch.tensor([[2, 3, 1]]), torch.tensor([[1, 1, 0]]), lambda one: torch.zeros(1, 1, 4))
+    ids, mask, written = torch.tensor([[2, 3, 1]]), torch.tensor([[1, 1, 0]]), torch.tensor([[0]])
+    found = gate(hidden, source, ids, mask, written, lambda one: torch.zeros(1, 1, 4))
     expected = torch.tensor([1 / 8, 1 / 8, 1 / 8 + 3 / 8, 1 / 8 + 1 / 8])
     torch.testing.assert_close(found[0, 0].exp(), expected)
     found[0, 0, 0].backward()  # a token that is not in the source: no nan
@@ -190,19 +200,22 @@ def test_the_copy_gate_by_hand():
 
 
 def test_the_next_piece_is_found_behind_the_one_that_was_copied():
-    gate = CopyGate(TextEncoderDecoderConfig(vocab_size=4, hidden_size=4, num_attention_heads=2))
+    """Pieces of which the model knows nothing: all their vectors are nothing."""
+    gate = CopyGate(TextEncoderDecoderConfig(vocab_size=5, hidden_size=4, num_attention_heads=2))
     with torch.no_grad():
         for part in gate.parameters():
             part.zero_()
-        gate.query.weight.copy_(torch.eye(4))
-        gate.key.weight[:, 4:] = 20 * torch.eye(4)
-    source, nothing = torch.eye(4)[None, [0, 1, 2]], lambda one: torch.zeros(*one.shape[:-1], 4)
-    found = gate(source, source, torch.tensor([[1, 2, 3]]), None, nothing).exp()
-    torch.testing.assert_close(found[0, 0], torch.tensor([1.0, 1.0, 5.0, 1.0]) / 8, atol=1e-3, rtol=0)
-    torch.testing.assert_close(found[0, 1], torch.tensor([1.0, 1.0, 1.0, 5.0]) / 8, atol=1e-3, rtol=0)
-    padded, mask = torch.cat([torch.ones(1, 1, 4), source], dim=1), torch.tensor([[0, 1, 1, 1]])
-    of_padded = gate(source, padded, torch.tensor([[0, 1, 2, 3]]), mask, nothing).exp()
-    torch.testing.assert_close(of_padded, found)  # what stands before the first token is nothing, padded or not
+        gate.behind.bias.fill_(20)
+    source, nothing = torch.zeros(1, 3, 4), lambda one: torch.zeros(*one.shape[:-1], 5)
+    written = torch.tensor([[1, 2, 4]])
+    found = gate(torch.zeros(1, 3, 4), source, torch.tensor([[1, 2, 3]]), None, written, nothing).exp()
+    torch.testing.assert_close(found[0, 0], torch.tensor([1.0, 1.0, 6.0, 1.0, 1.0]) / 10, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[0, 1], torch.tensor([1.0, 1.0, 1.0, 6.0, 1.0]) / 10, atol=1e-3, rtol=0)
+    third = torch.tensor([3.0, 8.0, 8.0, 8.0, 3.0]) / 30  # it stands nowhere: all places alike
+    torch.testing.assert_close(found[0, 2], third, atol=1e-3, rtol=0)
+    padded, mask = torch.tensor([[4, 1, 2, 3]]), torch.tensor([[0, 1, 1, 1]])
+    of_padded = gate(torch.zeros(1, 3, 4), torch.ones(1, 4, 4), padded, mask, written, nothing).exp()
+    torch.testing.assert_close(of_padded, found)  # nothing stands before the first token, padded or not
 
 
 def test_what_is_copied_twice_adds_up(source, target):
