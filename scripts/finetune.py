@@ -1,8 +1,6 @@
 """Fine-tune any encoder on a task: several seeds, or folds; the best epoch is chosen on a slice cut from training."""
 
-from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from selfsup.examples import DataChoice
@@ -39,9 +37,7 @@ def main(
         trust_remote_code: run Python files that come with the model.
     """
     accelerator = start(output, arguments, seed=0, resume=True)
-    chosen = load_task(task, TASKS)
-    if objective:
-        chosen = replace(chosen, objective=partial(deepcopy, objective))  # each trial makes it its own
+    chosen = load_task(task, TASKS).learnt_by(objective)
     if folds is not None and data.held_out is None:
         data = replace(data, held_out="0")  # every example is scored, so none is held out
     learner = open_learner(model, scratch=scratch, trust_remote_code=trust_remote_code)

@@ -6,6 +6,7 @@ from selfsup.examples import DataChoice
 from selfsup.finetuning.learner import open_learner
 from selfsup.finetuning.material import open_material
 from selfsup.finetuning.probing import FRESH, TRAINED, ProbeConfig, check_probed, probe, report
+from selfsup.objectives import Supervised
 from selfsup.task import load_task
 from selfsup.training.command import command, refuse_training_run, start
 
@@ -14,7 +15,8 @@ TASKS = Path(__file__).parents[1] / "tasks"
 
 def main(
     task: str, model: str, output: Path, data: DataChoice = DataChoice(), probes: ProbeConfig = ProbeConfig(),
-    data_root: Path | None = None, trust_remote_code: bool = False, arguments: str = "",
+    objective: Supervised | None = None, data_root: Path | None = None, trust_remote_code: bool = False,
+    arguments: str = "",
 ) -> None:  # fmt: skip
     """Look at the features of a model with probes; what is fine-tuned goes on where it was stopped.
 
@@ -24,12 +26,13 @@ def main(
         output: folder of results.json, probes.png, and the trials of full fine-tuning.
         data: what is learnt from and scored on, where that is not the task's own.
         probes: which, on what, and how often.
+        objective: by which everything is fine-tuned, in place of the task's, as for finetune.py.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
         trust_remote_code: run Python files that come with the model.
     """
     refuse_training_run(output)
     accelerator = start(output, arguments, seed=0, resume=True)
-    chosen = load_task(task, TASKS)
+    chosen = load_task(task, TASKS).learnt_by(objective)
     arms = {
         name: open_learner(model, scratch=name == FRESH, trust_remote_code=trust_remote_code)
         for name in (TRAINED, FRESH)

@@ -4,8 +4,10 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,6 +100,10 @@ class Task:
     prompt: Prompt | None = None
     name: str = "task"
     source_metrics: tuple[Callable[[], Any], ...] = ()
+
+    def learnt_by(self, objective: Supervised | None) -> "Task":
+        """The same by an objective with arguments of a user, of which every trial gets a fresh copy; or as it is."""
+        return replace(self, objective=partial(deepcopy, objective)) if objective else self
 
     def choose(
         self, name: str | None = None, columns: Mapping[str, str] | None = None, labels: Sequence[str] = ()

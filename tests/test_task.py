@@ -105,3 +105,12 @@ def test_a_task_without_data_asks_for_some():
     with pytest.raises(ValueError, match=r"has no data of its own: bring some with --data.name my.jsonl"):
         Task(Classification, (), ()).choose()
     assert Task(Classification, (), ()).choose("my.csv").columns == {}
+
+
+def test_an_objective_of_a_user_is_anew_for_every_trial():
+    given = Classification(class_weights={"a": 2.0})
+    one, other = (TASK.learnt_by(given).objective() for _ in range(2))
+    assert vars(one) == vars(other) == vars(given)
+    assert one is not other
+    assert one is not given
+    assert TASK.learnt_by(None) is TASK
