@@ -46,11 +46,16 @@ class Rotation(Classes, Pictures):
             raise ValueError(f"square pictures can be turned by quarters, but one of {width} x {height} pixels came")
 
     def encode(self, example: Example) -> Example:
-        return turned(self.read(example) | {"labels": np.int64(0)}, quarters_of(example))
+        return self.read(example) | {"labels": np.int64(quarters_of(example))}
 
     def corrupt(self, example: Example, *, rng: Generator, progress: float | None) -> Example:
         example = super().corrupt(example, rng=rng, progress=progress)
-        return example if progress is None else turned(example, int(rng.integers(4)))
+        if progress is None:
+            return example
+        return example | {"labels": np.int64((example["labels"] + rng.integers(4)) % 4)}
+
+    def inputs(self, batch: Batch) -> Batch:
+        return super().inputs(batch | {"pixel_values": turned(batch["pixel_values"], batch["labels"])})
 
     def blind_hits(self, outputs: Any, batch: Batch, turn: str) -> dict[str, Tensor]:
         # Turned by chance, one of four is as good a guess as the other.
@@ -65,9 +70,10 @@ def quarters_of(example: Example) -> int:
     return int(str(example["image"]), 16) % 4
 
 
-def turned(example: Example, quarters: int) -> Example:
-    """A picture turned anticlockwise by some quarters, and the answer with it."""
-    if not quarters:
-        return example
-    pixels = np.ascontiguousarray(np.rot90(example["pixel_values"], quarters, axes=(1, 2)))
-    return example | {"pixel_values": pixels, "labels": np.int64((example["labels"] + quarters) % 4)}
+def turned(pictures: Tensor, quarters: Tensor) -> Tensor:
+    """Pictures turned anticlockwise: (batch, channels, side, side), and (batch) int64 how often by a quarter."""
+    found = pictures
+    for number in range(1, 4):
+        chosen = (quarters == number)[:, None, None, None]
+        found = torch.where(chosen, pictures.rot90(number, dims=(2, 3)), found)
+    return found

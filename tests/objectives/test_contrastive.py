@@ -67,9 +67,11 @@ def test_turns_are_known_and_learnt_ones_are_drawn(tiny_picture_config):
         objective.check(one)
         row = objective.encode(one)
         assert TURNS[int(row["labels"])] == objective.reference(one)
-        for some in (row, objective.corrupt(row, rng=np.random.default_rng(number), progress=0.0)):
-            back = np.rot90(some["pixel_values"], -int(some["labels"]), axes=(1, 2))
-            np.testing.assert_array_equal(back, one["image"].pixels)
+        rows = row, objective.corrupt(row, rng=np.random.default_rng(number), progress=0.0)
+        for some in rows:
+            (seen,) = objective.inputs(collate([[some]], padding={}))["pixel_values"]
+            back = np.rot90(seen.numpy(), -int(some["labels"]), axes=(1, 2))
+            np.testing.assert_array_equal(back, np.float32(one["image"].pixels) / np.float32(255))
             drawn.add(int(some["labels"]))
     assert drawn == {0, 1, 2, 3}
     with pytest.raises(ValueError, match="square pictures can be turned"):
