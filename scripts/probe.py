@@ -5,7 +5,7 @@ from pathlib import Path
 from selfsup.examples import DataChoice
 from selfsup.finetuning.learner import open_learner
 from selfsup.finetuning.material import open_material
-from selfsup.finetuning.probing import FRESH, TRAINED, ProbeConfig, check_probed, probe, report
+from selfsup.finetuning.probing import FRESH, FULL, TRAINED, ProbeConfig, check_probed, probe, report
 from selfsup.objectives import Supervised
 from selfsup.task import load_task
 from selfsup.training.command import command, refuse_training_run, start
@@ -26,11 +26,15 @@ def main(
         output: folder of results.json, probes.png, and the trials of full fine-tuning.
         data: what is learnt from and scored on, where that is not the task's own.
         probes: which, on what, and how often.
-        objective: by which everything is fine-tuned, in place of the task's, as for finetune.py.
+        objective: of full fine-tuning, in place of the task's, as for finetune.py.
         data_root: folder that mirrors the Hub: <id>/<config>/<split>.parquet; or the variable SELFSUP_DATA_ROOT.
         trust_remote_code: run Python files that come with the model.
     """
     refuse_training_run(output)
+    if objective and FULL not in probes.kinds:
+        raise ValueError(
+            "an objective is for full fine-tuning, but no such probe is asked for: add full to --probes.kinds"
+        )
     accelerator = start(output, arguments, seed=0, resume=True)
     chosen = load_task(task, TASKS).learnt_by(objective)
     arms = {

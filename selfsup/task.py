@@ -102,7 +102,7 @@ class Task:
     source_metrics: tuple[Callable[[], Any], ...] = ()
 
     def learnt_by(self, objective: Supervised | None) -> "Task":
-        """The same by an objective with arguments of a user, of which every trial gets a fresh copy; or as it is."""
+        """The same by an objective that a user made, of which every trial gets a fresh copy; as it is without one."""
         return replace(self, objective=partial(deepcopy, objective)) if objective else self
 
     def choose(

@@ -48,7 +48,7 @@ def without_head(task: Task) -> Task:
     if not isinstance(objective, Classes) or "label" not in objective.roles or objective.multi_label:
         raise ValueError(
             f"a task with one label for each example is wanted, such as clothes or sentiment, but {task.name} learns "
-            f"by {type(objective).__name__}: name another task"
+            f"by {type(objective).__name__}: name another task or objective"
         )
     return replace(task, objective=partial(_headless, task.objective))
 

@@ -133,7 +133,7 @@ def fine_tune(
         label: of the progress bar.
         kept: where whole epochs are kept, and gone on from after the last of them; nowhere without it.
     Returns:
-        for each epoch `epoch`, `step`, `seconds` so far, with scoring, but without those of work that a stop has cost,
+        for each epoch `epoch`, `step`, `seconds` so far (with encoding and scoring, without work lost to a stop),
         `train_loss` and of the slice `slice_loss` and `slice_<figure>`; the chosen one has `best` 1.
     Raises:
         ValueError: a loss was not finite, or weights were to be sharded.
@@ -142,6 +142,7 @@ def fine_tune(
         raise ValueError(
             "fine-tuning does not shard weights: launch with scripts/launch/ddp.yaml, gpu.yaml or cpu.yaml"
         )
+    began = time.monotonic()
     rows = [objective.encode(part) for example in examples for part in objective.parts(example)]
     objective.meet(rows)
     per_epoch = math.ceil(len(rows) / config.batch_size)
@@ -157,7 +158,8 @@ def fine_tune(
     best: dict[str, Tensor] = {}
     if kept:
         curve, best = kept.restore(model, optimizer)
-    began = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
+        curve = [{"seconds": 0.0} | line for line in curve]  # epochs that an older version kept have none
+        began -= curve[-1]["seconds"] if curve else 0.0
     bar = tqdm(total=per_epoch * epochs, desc=label, leave=False, disable=not accelerator.is_main_process)
     bar.update(per_epoch * len(curve))
     ahead = _ahead(curve)

@@ -94,7 +94,7 @@ def check_probed(task: Task, learner: Learner, config: ProbeConfig) -> Task:
     if read != wanted:
         raise ValueError(
             f"a model that reads {wanted} is wanted for {task.name}, but this one ({shape.model_type}) reads "
-            f"{read}: name another task or model"
+            f"{read}: name another task, objective or model"
         )
     if FULL in config.kinds:
         accepted_fields(task.objective().auto_class, shape)

@@ -36,7 +36,7 @@ class Trial:
         conclusions: on the held-out examples, in order.
         figures: of all metrics.
         curve: a line for each epoch, see `fine_tune`.
-        seconds: of all of it, on the machine where it ran.
+        seconds: of all of it, on the machine where it ran; work lost to a stop is not counted.
         learnt: number of examples that were learnt from; without the slice.
     """
 
@@ -102,6 +102,7 @@ def run_trial(
     kept = _kept(folder, asked)
     if kept and (not keep_model or (folder / "model" / "config.json").exists()):
         return kept
+    began = time.monotonic()
     learnt, held_back = hold_back(examples, config.slice_share, rng=text_rng(seed, SLICE, 0))
     if not held_back and (config.patience or config.slice_share):
         accelerator.print(
@@ -114,6 +115,7 @@ def run_trial(
     model.config.update(objective.findings())  # some are known once there are tokens
     score = Scorer(task, objective)
     kept_epochs = KeptEpochs(folder / "epochs", _digest(asked))
+    prepared = time.monotonic() - began
     curve = fine_tune(model, objective, learnt, config, seed=seed, accelerator=accelerator, held_back=held_back,
                       score=score, label="/".join(folder.parts[-2:]), kept=kept_epochs)  # fmt: skip
     trained = time.monotonic()
@@ -124,7 +126,9 @@ def run_trial(
     found = assess(model, objective, held_out, accelerator=accelerator)
     next(line for line in curve if line["best"])["test_loss"] = found.loss
     figures = score(found.conclusions, held_out)
-    trial = Trial(found.conclusions, figures, curve, curve[-1]["seconds"] + time.monotonic() - trained, len(learnt))
+    trial = Trial(
+        found.conclusions, figures, curve, prepared + curve[-1]["seconds"] + time.monotonic() - trained, len(learnt)
+    )
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if keep_model:

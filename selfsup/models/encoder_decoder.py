@@ -168,10 +168,15 @@ class TextEncoderDecoderForSeq2SeqLM(TextEncoderDecoderWithVocabulary, Generatio
             `logits` (batch, tokens, vocab), or (answers, vocab) for chosen positions; with a copy gate logarithms of
             probabilities.
         Raises:
-            ValueError: as for `TextEncoderDecoderModel`, or vectors where ids are copied.
+            ValueError: as for `TextEncoderDecoderModel`, or vectors came where ids are copied.
         """
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+        if self.config.copy_gate and decoder_input_ids is None:
+            raise ValueError(
+                "a model with copy_gate looks for what was written in the source: give decoder_input_ids, not "
+                "decoder_inputs_embeds"
+            )
         if encoder_outputs is None:
             encoder_outputs = self.model.encoder(input_ids, attention_mask, inputs_embeds, **kwargs)
         body = self.model(
@@ -188,11 +193,6 @@ class TextEncoderDecoderForSeq2SeqLM(TextEncoderDecoderWithVocabulary, Generatio
         )
         hidden = body.last_hidden_state
         if self.config.copy_gate:
-            if decoder_input_ids is None:
-                raise ValueError(
-                    "a model with copy_gate looks for what was written in the source: give decoder_input_ids, not "
-                    "decoder_inputs_embeds"
-                )
             logits = self.copy(
                 hidden, body.encoder_last_hidden_state, encoder_outputs.source_ids, attention_mask, decoder_input_ids,
                 self.lm_head, logit_positions,

@@ -8,6 +8,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from selfsup.data.images import PictureForm
 from selfsup.objectives.augmentation import Augmentation
 from selfsup.objectives.classes import Classes
 from selfsup.objectives.objective import Batch, Example
@@ -40,10 +41,14 @@ class Rotation(Classes, Pictures):
     def survey(self, examples: Sequence[Example]) -> list[str]:
         return list(TURNS)
 
+    def form(self, processor, config) -> PictureForm:
+        form = super().form(processor, config)
+        if form.size:
+            refuse_oblong(*form.size)
+        return form
+
     def check(self, example: Example) -> None:
-        height, width = example["image"].pixels.shape[1:]
-        if height != width:
-            raise ValueError(f"square pictures can be turned by quarters, but one of {width} x {height} pixels came")
+        refuse_oblong(*example["image"].pixels.shape[1:])
 
     def encode(self, example: Example) -> Example:
         return self.read(example) | {"labels": np.int64(quarters_of(example))}
@@ -63,6 +68,14 @@ class Rotation(Classes, Pictures):
 
     def reference(self, example: Example) -> Any:
         return TURNS[quarters_of(example)]
+
+
+def refuse_oblong(height: int, width: int) -> None:
+    if height != width:
+        raise ValueError(
+            f"square pictures can be turned by quarters, but {width} x {height} pixels came: give an "
+            "image_size in --fields, or learn by another objective"
+        )
 
 
 def quarters_of(example: Example) -> int:

@@ -114,8 +114,9 @@ def _end(error: Exception, code: int) -> NoReturn:
 def _part() -> None:
     """Let processes that worked together end together.
 
-    One that ends right after its last exchange may abort ("terminate called without an active exception"): sharded
-    weights keep gloo's threads alive, and one that still lets go of a tensor wants an interpreter that is no more.
+    One that ends right after it exchanged tensors may abort ("terminate called without an active exception"): sharded
+    weights keep gloo's threads alive to the end, and a thread that has not yet let go of a tensor wants an interpreter
+    that is gone. Here nothing but a sign is exchanged.
     """
     if not _is_alone():
         from accelerate import PartialState

@@ -1,5 +1,6 @@
 """A fine-tuning that was killed goes on from its last whole epoch, and comes to the same, byte by byte."""
 
+import json
 from itertools import count
 from types import SimpleNamespace
 
@@ -51,6 +52,13 @@ def test_going_on_is_as_never_stopped(network, about_cats, accelerator, tmp_path
     assert again == curve
     assert [line["seconds"] for line in again] == [1, 2, 3, 4], "those before the stop count too"
     assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    (state,) = folder.glob("checkpoint-*/state.json")
+    older = json.loads(state.read_text())
+    for line in older["curve"]:
+        del line["seconds"]
+    state.write_text(json.dumps(older))
+    _, again, calls = tuned(KeptEpochs(folder, "this", seconds=0.0))
+    assert (calls, [line["seconds"] for line in again]) == ([], [0] * 4), "all epochs of an older version were there"
     with pytest.raises(Killed):
         tuned(KeptEpochs(folder, "another", seconds=0.0), dies_after=24 * 1 + 5)
     _, _, calls = tuned(KeptEpochs(folder, "another", seconds=0.0))

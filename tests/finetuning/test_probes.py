@@ -1,8 +1,11 @@
 """Probes learn what they should, choose where they may, and see features of a body that stands still."""
 
 import json
+import runpy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -252,3 +255,21 @@ def test_what_cannot_be_probed_is_refused(arms, tiny_pair_config, tiny_tokenizer
     tall.save_pretrained(tmp_path / "short")
     with pytest.raises(ValueError, match=r"weights of the whole body were wanted, but .* lacks 16 of them"):
         open_body(Learner(str(tmp_path / "short"), plain_processor(8, 8)))
+
+
+def test_the_command_fine_tunes_by_the_objective_that_was_given(monkeypatch, tmp_path):
+    main = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "probe.py"))["main"]
+    seen: list[Supervised] = []
+    for name, other in {
+        "start": lambda *args, **options: SimpleNamespace(print=print, is_main_process=False),
+        "open_learner": lambda *args, **options: None,
+        "check_probed": lambda task, *args: task,
+        "open_material": lambda *args, **options: None,
+        "probe": lambda arms, task, *args, **options: seen.append(task.objective()),
+    }.items():
+        monkeypatch.setitem(main.__globals__, name, other)
+    given = ImageClassification(label_smoothing=0.3)
+    main("digits", "none", tmp_path, probes=ProbeConfig(kinds=("full",)), objective=given)
+    assert [vars(one) for one in seen] == [vars(given)]
+    with pytest.raises(ValueError, match=r"add full to --probes\.kinds"):
+        main("digits", "none", tmp_path, objective=given)

@@ -78,6 +78,19 @@ def test_a_kept_trial_is_given_back_and_nothing_is_learnt(start, no_learning, tm
     assert [line["best"] for line in curve] == [1]
 
 
+def test_seconds_of_before_a_stop_count_and_older_trials_get_some(start, no_learning, tmp_path, monkeypatch):
+    lines = [{"epoch": 1, "step": 4, "train_loss": 0.5, "best": 0, "seconds": 500.0},
+             {"epoch": 2, "step": 8, "train_loss": 0.4, "best": 1, "seconds": 1000.0}]  # fmt: skip
+    monkeypatch.setattr(trials, "fine_tune", lambda *args, **options: lines)
+    assert start().seconds == pytest.approx(1000, abs=100)
+    no_learning()
+    record = json.loads((tmp_path / "trial" / RECORD).read_text())
+    for line in record["curve"]:
+        del line["seconds"]
+    (tmp_path / "trial" / RECORD).write_text(json.dumps(record | {"seconds": 80.0}))
+    assert [line["seconds"] for line in start().curve] == [40, 80]
+
+
 def held_out(number: int) -> list[str]:
     return ["no" if place % 3 else "yes" for place in range(number)]
 

@@ -80,6 +80,14 @@ def run(shades, tmp_path, monkeypatch):
     return pretrained
 
 
+def test_oblong_pictures_cannot_be_turned_by_quarters(run, tmp_path):
+    (tmp_path / "oblong").mkdir()
+    for number in range(20):
+        Image.new("L", (12, 8), number).save(tmp_path / "oblong" / f"{number}.png")
+    with pytest.raises(ValueError, match="square pictures can be turned by quarters, but 12 x 8 pixels came"):
+        run("turns", corpus=tmp_path / "oblong", kind="resnet", fields={})
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_leaves_what_a_task_begins_from(run, shades, case, capsys):
     folder = run(case)
