@@ -117,9 +117,10 @@ def build_learner(
             f"weights of the whole body were wanted, but {learner.start} lacks {len(lost)} of them, {sorted(lost)[0]} "
             "among them: name a folder that pretraining exported, or a Hub encoder"
         )
-    if reshaped := sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(body)):
+    wanted, prefix = ("model", "") if objective.auto_class.endswith("LM") else ("body", body)  # who writes keeps all
+    if reshaped := sorted(name for name, *_ in info["mismatched_keys"] if name.startswith(prefix)):
         raise ValueError(
-            f"weights of the whole body were wanted, but {len(reshaped)} of them have another shape in "
+            f"weights of the whole {wanted} were wanted, but {len(reshaped)} of them have another shape in "
             f"{learner.start}, {reshaped[0]} among them: leave sizes out of --tune.model, or start from scratch"
         )
     if not strange_head(learner, objective, labels):

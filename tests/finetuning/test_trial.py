@@ -25,7 +25,8 @@ from selfsup.finetuning.figures import Scorer
 from selfsup.finetuning.learner import Learner, build_learner, open_learner, strange_head
 from selfsup.finetuning.trial import RECORD, repetitions, run_trial
 from selfsup.metrics import F1, Accuracy
-from selfsup.objectives import AnswerSpan, Classification, Tagging
+from selfsup.models.encoder_decoder import TextEncoderDecoderForSeq2SeqLM
+from selfsup.objectives import AnswerSpan, Classification, SequenceToSequence, Tagging
 from selfsup.task import Task
 from selfsup.training.export import export
 
@@ -285,6 +286,16 @@ def test_a_body_of_another_shape_is_refused(learner, untrained):
         build_learner(learner, Classification(), ("no", "yes"), seed=0, fields=fields)
     scratch = build_learner(untrained, Classification(), ("no", "yes"), seed=0, fields=fields)
     assert scratch.config.intermediate_size == 8
+
+
+def test_a_writer_of_another_shape_is_refused_whole(tiny_pair_config, tiny_tokenizer, tmp_path):
+    tiny_pair_config.copy_gate = True
+    export(TextEncoderDecoderForSeq2SeqLM(tiny_pair_config), tiny_tokenizer, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["copy.key.weight"] = weights["copy.key.weight"].repeat(1, 2)  # as an older pointer had it
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"whole model were wanted, but 1 of them have .*copy\.key\.weight among"):
+        build_learner(open_learner(str(tmp_path)), SequenceToSequence(), (), seed=0)
 
 
 def test_from_scratch_it_has_the_shape_and_fresh_weights_of_32_bits(pretrained, learner):
