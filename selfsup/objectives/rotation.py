@@ -71,6 +71,11 @@ class Rotation(Classes, Pictures):
 
 
 def refuse_oblong(height: int, width: int) -> None:
+    """Pixels of a picture that is to be turned.
+
+    Raises:
+        ValueError: a quarter would give it another shape.
+    """
     if height != width:
         raise ValueError(
             f"square pictures can be turned by quarters, but {width} x {height} pixels came: give an "

@@ -71,7 +71,7 @@ def tune(
         curve = fine_tune(model, objective, examples[:25], tuning, seed=1, accelerator=accelerator,
                           held_back=examples[25:32])  # fmt: skip
         for line in curve:
-            del line["seconds"]
+            del line["seconds"]  # they differ from run to run
         seen = listen(objective)
         concluded = assess(model, objective, examples[32:], accelerator=accelerator, batch_tokens=200)
         rows = sum(len(objective.parts(example)) for example in examples[32:])
